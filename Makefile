@@ -1,0 +1,53 @@
+# Everything runs in a virtual environment of its own, .venv, built on first use.
+PYTHON ?= python3
+DATA ?= ../shared/data
+BIN := .venv/bin
+
+.PHONY: run test check fix bench evaluate train lock clean
+
+run: .venv/installed ## start the moderator: chat room and API on one port of 127.0.0.1
+	@$(BIN)/chat-moderator serve $(ARGS)
+
+test: .venv/installed-dev ## all tests, installing what they need
+	@scripts/browser
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/installed-dev ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fix: .venv/installed-dev ## format, and mend what can be mended
+	$(BIN)/ruff check --fix . || true
+	$(BIN)/ruff format .
+
+bench: .venv/installed-dev ## how fast it is here, beside a plain transformers pipeline
+	$(BIN)/python -m benchmarks $(ARGS)
+
+evaluate: .venv/installed-training ## how well it judges, on data it never saw: DATA=folder
+	$(BIN)/python -m training.evaluate --data $(DATA) $(ARGS)
+
+train: .venv/installed-training ## make the shipped weights anew: DATA=folder
+	$(BIN)/python -m training.train --data $(DATA) $(ARGS)
+
+lock: ## write the versions that were installed last
+	$(BIN)/pip freeze --exclude-editable > requirements.lock
+
+.venv/bin/python:
+	@scripts/venv $(PYTHON)
+
+.venv/installed: .venv/bin/python pyproject.toml requirements.lock
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable .
+	@touch $@
+
+.venv/installed-training: .venv/installed
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[training]'
+	@touch $@
+
+.venv/installed-dev: .venv/installed-training
+	$(BIN)/pip install --quiet --constraint requirements.lock --group dev
+	@touch $@
+
+clean: ## remove the virtual environment
+	rm -rf .venv

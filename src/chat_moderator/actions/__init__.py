@@ -1,0 +1,1 @@
+"""Actions: what is done about a decided message."""

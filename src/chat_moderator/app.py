@@ -1,0 +1,297 @@
+"""The composition root: the only place where components are wired together."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Collection, Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from chat_moderator import config, registry
+from chat_moderator.config import Settings
+from chat_moderator.errors import ChatModeratorError, ConfigError
+from chat_moderator.moderator.cascade import Cascade
+from chat_moderator.moderator.feed import SinkFeed
+from chat_moderator.moderator.moderator import Moderator, Recorder
+from chat_moderator.moderator.outbox import OutboxExecutor
+from chat_moderator.moderator.worker import Worker
+from chat_moderator.policy.policy import ThresholdPolicy
+from chat_moderator.protocols import Action, Classifier, Queue
+from chat_moderator.queues.embedded import EmbeddedQueue
+from chat_moderator.sinks.metrics import Metrics
+from chat_moderator.sources import webchat
+from chat_moderator.sources.webchat import WebChat
+from chat_moderator.store.database import Database
+from chat_moderator.store.outbox import OutboxDepth
+from chat_moderator.store.retention import Forget
+from chat_moderator.store.socket import StoreServer
+from chat_moderator.store.sqlite_audit import SqliteAudit
+from chat_moderator.types import Struct, now
+
+log = logging.getLogger(__name__)
+
+SWITCH_INTERVAL: Final = 0.0005
+"""Seconds a thread may keep the interpreter while another waits: the judge must not stall the loop or the writer."""
+
+RELOAD: Final = 1.0
+RETAIN: Final = 3600.0
+DRAIN: Final = timedelta(seconds=9)
+MODERATORS: Final = ("alert", "release")
+"""Actions that need no platform."""
+
+
+class Health(Struct, frozen=True):
+    """`status` is ok or degraded; `problems` says why."""
+
+    status: str
+    problems: tuple[str, ...]
+    model: str
+    policy: str
+    threshold_from_environment: bool
+
+
+class Signal:
+    """Lets many wait for the next commit of decisions."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Event] = set()
+
+    def fire(self) -> None:
+        """Wakes all who wait."""
+        for event in self._waiting:
+            event.set()
+
+    @contextlib.contextmanager
+    def subscribe(self) -> Iterator[asyncio.Event]:
+        """An event that is set by every commit; whoever waits clears it before looking."""
+        event = asyncio.Event()
+        self._waiting.add(event)
+        try:
+            yield event
+        finally:
+            self._waiting.discard(event)
+
+
+def build_cascade(settings: Settings) -> Cascade:
+    """The cascade that the settings name.
+
+    Raises:
+        ConfigError: a classifier is unknown or its settings are wrong.
+    """
+
+    def build(names: tuple[str, ...], path: str) -> list[tuple[str, Classifier]]:
+        built = []
+        for index, name in enumerate(names):
+            table = dict(settings.classifiers.get(name, {}))
+            registry.load("classifier", name, path=f"{path}[{index}]")
+            kind, own = registry.configure("classifier", name, table, path=f"classifiers.{name}")
+            built.append((name, kind(own) if own is not None else kind()))
+        return built
+
+    if not settings.cascade.tiers:
+        raise ConfigError("cascade.tiers", f"at least one of {', '.join(registry.names('classifier'))} is needed")
+    return Cascade(build(settings.cascade.tiers, "cascade.tiers"), build(settings.cascade.hints, "cascade.hints"))
+
+
+def build_policy(settings: Settings, metrics: Metrics | None = None) -> ThresholdPolicy:
+    """The policy that the settings describe.
+
+    Raises:
+        ConfigError: a threshold, an action or a rule is wrong.
+    """
+    return ThresholdPolicy(
+        settings.policy,
+        settings.communities,
+        actions=registry.names("action"),
+        on_rule_failure=metrics.rule_failed if metrics is not None else None,
+    )
+
+
+class App:
+    """Everything that serves: built from settings, started and stopped as one.
+
+    Args:
+        settings: as read.
+        directory: of the data; created where its parent exists.
+        path: of the settings' file, watched for changes; None where there is none.
+
+    Raises:
+        ConfigError: something in the settings or about the directory is wrong.
+    """
+
+    def __init__(self, settings: Settings, directory: Path, *, path: Path | None = None) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.signal = Signal()
+        self._path = path
+        self._stamp = _stamp(path)
+        self._refused = ""
+        policy = build_policy(settings, self.metrics)
+        self.actions = self._build_actions(settings)
+        self.moderator = Moderator(build_cascade(settings), policy, performable=self._performable)
+        with contextlib.suppress(FileExistsError, FileNotFoundError, PermissionError):
+            directory.mkdir()
+        self.store = Database(directory)
+        self.queue = self._build_queue(settings)
+        self._sinks = [
+            (f"{name}:{index}", kind(own))
+            for index, table in enumerate(settings.sinks)
+            for name, kind, own in [_typed("sink", table, f"sinks[{index}]")]
+        ]
+        self.audit = SqliteAudit(self.store)
+        self.recorder = Recorder(self.moderator, self.audit, self.metrics)
+        self.chat = WebChat(self.store, self.moderator.moderate, self.metrics.decided, config=settings.chat)
+        self.worker = Worker(self.queue, self.moderator, self.audit, self.metrics, config=settings.worker)
+        self.outbox = OutboxExecutor(
+            self.store, self.actions, {webchat.CLIENT: self.chat}, self.chat, config=settings.outbox
+        )
+        self._feeds = [SinkFeed(self.store, name, sink) for name, sink in self._sinks]
+        self._socket = StoreServer(self.store)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begins to work; returns when messages are accepted."""
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        loop = asyncio.get_running_loop()
+        self.store.on_append(partial(_call_soon, loop, self._appended))
+        await self._socket.start()
+        running = {
+            "worker": self.worker.run(),
+            "outbox": self.outbox.run(),
+            "watch": self._watch(),
+            "retain": self._retain(),
+        }
+        running |= {name: feed.run() for (name, _), feed in zip(self._sinks, self._feeds, strict=True)}
+        self._tasks = [asyncio.create_task(each, name=name) for name, each in running.items()]
+
+    async def stop(self) -> None:
+        """Finishes what was begun, within ten seconds; what is left stays queued."""
+        worker, outbox, watch, retain, *feeds = self._tasks
+        self.worker.stop()
+        self.outbox.stop()
+        for feed in self._feeds:
+            feed.stop()
+        watch.cancel()
+        retain.cancel()
+        _, late = await asyncio.wait({worker, outbox, *feeds}, timeout=DRAIN.total_seconds())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.moderator.aclose()
+        await self._socket.aclose()
+        await asyncio.to_thread(self.store.close)
+
+    async def measure(self) -> None:
+        """Brings the gauges up to date."""
+        self.metrics.measured(await self.queue.depth(), await self.store.ask(OutboxDepth()))
+
+    async def erase(self, author_id: str, platform: str | None) -> int:
+        """Removes text and name of an author from every table and file; returns how many rows changed."""
+        changed = await self.audit.erase(author_id, platform=platform)
+        for _, sink in self._sinks:
+            await sink.erase(author_id)
+        return changed
+
+    def health(self) -> Health:
+        """How things stand."""
+        problems = [self._refused] if self._refused else []
+        problems += [f"{task.get_name()} has ended" for task in self._tasks if task.done()]
+        return Health(
+            status="degraded" if problems else "ok",
+            problems=tuple(problems),
+            model=self.moderator.cascade.version,
+            policy=self.moderator.policy.version,
+            threshold_from_environment=config.threshold_from_environment(),
+        )
+
+    def reload(self) -> None:
+        """Reads the settings' file again and puts its policy in force; a broken one changes nothing.
+
+        Raises:
+            ConfigError: what is wrong with the file.
+        """
+        try:
+            settings = config.read(self._path)
+            policy = build_policy(settings, self.metrics)
+        except ConfigError as problem:
+            self._refused = f"the configuration was not reloaded: {problem}"
+            self.metrics.reloaded("refused")
+            raise
+        self._refused = ""
+        self.moderator.policy = policy
+        self.metrics.reloaded("ok")
+        log.info("policy %s is in force", policy.version)
+
+    def _appended(self) -> None:
+        self.signal.fire()
+        self.outbox.wake()
+        for feed in self._feeds:
+            feed.wake()
+
+    def _performable(self, client: str) -> Collection[str]:
+        return self.actions if client == webchat.CLIENT else self._without_platform
+
+    def _build_queue(self, settings: Settings) -> Queue:
+        name, kind, own = _typed("queue", settings.queue, "queue")
+        return EmbeddedQueue(self.store, own) if name == "embedded" else kind(own)
+
+    def _build_actions(self, settings: Settings) -> dict[str, Action]:
+        """An action that has settings exists where they are given."""
+        for name in settings.actions:
+            registry.load("action", name, path=f"actions.{name}")
+        actions: dict[str, Action] = {}
+        for name in registry.names("action"):
+            table = settings.actions.get(name)
+            if name == "alert" and table is None:
+                continue
+            kind, own = registry.configure("action", name, table or {}, path=f"actions.{name}")
+            actions[name] = kind(own) if own is not None else kind()
+        self._without_platform = frozenset(actions) & frozenset(MODERATORS)
+        return actions
+
+    async def _watch(self) -> None:
+        while self._path is not None:
+            await asyncio.sleep(RELOAD)
+            stamp = _stamp(self._path)
+            if stamp != self._stamp:
+                self._stamp = stamp
+                try:
+                    self.reload()
+                except ConfigError as problem:
+                    log.error("not reloaded, the old policy stays in force: %s", problem)  # noqa: TRY400
+
+    async def _retain(self) -> None:
+        days = self.settings.retention.days
+        while days:
+            try:
+                before = now() - timedelta(days=days)
+                gone = await self.store.execute(Forget(before=before.timestamp()))
+                log.info("retention: %d records older than %d days are gone", gone, days)
+            except ChatModeratorError as problem:
+                log.warning("retention could not run: %s", problem)
+            await asyncio.sleep(RETAIN)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    """From another thread; a loop that has ended needs no call."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function)
+
+
+def _typed(kind: str, table: dict[str, Any], path: str) -> tuple[str, type[Any], Any]:
+    rest = dict(table)
+    name = rest.pop("type", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"{path}.type", f"one of {', '.join(registry.names(kind))} is needed")
+    return name, *registry.configure(kind, name, rest, path=path)
+
+
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size) if found is not None else None

@@ -1,0 +1,1 @@
+"""Classifiers: one file a tier, each usable alone."""

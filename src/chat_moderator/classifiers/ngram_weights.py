@@ -1,0 +1,83 @@
+"""The weights file of the n-gram classifier: checked when loaded, then asked what words and pairs of words add."""
+
+import hashlib
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from chat_moderator.errors import ConfigError
+from chat_moderator.text.ngrams import BITS, finish, pair_hashes, word_features
+
+BUNDLED: Final = Path(__file__).parent / "weights" / "ngram.npz"
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """What a weights file is, stored beside it as JSON. `experimental` names labels that had too little data to be trusted."""
+
+    sha256: str
+    labels: tuple[str, ...]
+    experimental: tuple[str, ...] = ()
+
+
+class NgramWeights:
+    """A row of int8 weights, one a label, for every n-gram bucket that was worth keeping; row 0 is for all others.
+
+    A text's logit is `bias + scale * (sum of its rows) / sqrt(number of its features)`.
+
+    Args:
+        path: an .npz file with its .json beside it.
+
+    Raises:
+        ConfigError: a file is missing, is not the one that the metadata names, or holds something else than weights.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.metadata = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Metadata)
+            data = path.read_bytes()
+        except (OSError, msgspec.DecodeError) as error:
+            raise ConfigError(str(path), f"cannot be read as n-gram weights: {error}") from error
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != self.metadata.sha256:
+            raise ConfigError(str(path), f"sha256 is {digest}, but its .json names {self.metadata.sha256}")
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                weights: NDArray[np.int8] = arrays["weights"]
+                buckets = np.cumsum(arrays["gaps"], dtype=np.int64)
+                self.scale: NDArray[np.float32] = arrays["scale"]
+                self.bias: NDArray[np.float32] = arrays["bias"]
+                self.vocabulary: frozenset[int] = frozenset(arrays["vocabulary"].tolist())
+            self.values = np.concatenate([np.zeros((1, len(self.metadata.labels)), np.int8), weights])
+            self.rows = np.zeros(1 << BITS, np.int32)
+            self.rows[buckets] = np.arange(1, len(buckets) + 1)
+        except (KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
+            raise ConfigError(str(path), f"does not hold n-gram weights: {error}") from error
+
+    def known(self, word: str) -> bool:
+        """Whether the training texts held the word more than once or twice."""
+        return zlib.crc32(word.encode("utf-8", "surrogatepass")) in self.vocabulary
+
+    def word_shares(self, words: list[str]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint64]]:
+        """What the n-grams of each word add up to (words, labels), how many there are, and the hash of each word; `words` is not empty."""
+        buckets, starts, hashes = word_features(words)
+        rows = np.where(buckets >= 0, self.rows[buckets], 0)
+        sums = self.values[rows].sum(axis=1, dtype=np.float32)
+        counts = (buckets >= 0).sum(axis=1, dtype=np.float32)
+        return np.add.reduceat(sums, starts), np.add.reduceat(counts, starts), hashes
+
+    def pair_rows(self, first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """The row of each pair of word hashes; 0 for pairs that say nothing."""
+        return self.rows[finish(pair_hashes(first, second))]
+
+    def probabilities(self, sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores, 0 to 1, of texts with these sums (texts, labels) and feature counts (texts); 0 for a text without features."""
+        logits = self.bias + self.scale * sums / np.sqrt(np.maximum(counts, 1))[:, None]
+        scores: NDArray[np.float32] = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        scores[counts == 0] = 0
+        return scores

@@ -1,0 +1,1 @@
+"""Pages for people: the chat room, and what moderators need."""

@@ -1,0 +1,1 @@
+"""The moderator inside a serverless function."""

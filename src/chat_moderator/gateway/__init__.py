@@ -1,0 +1,1 @@
+"""The gateway: the moderator behind HTTP and WebSocket."""

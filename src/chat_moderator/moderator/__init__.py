@@ -1,0 +1,1 @@
+"""The moderator: judges batches, decides, and sees to it that what was decided happens once."""

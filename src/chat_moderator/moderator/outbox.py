@@ -1,0 +1,142 @@
+"""The executor of the outbox: performs what was decided, once, and keeps what came of it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from chat_moderator.errors import PermanentError, TransientError
+from chat_moderator.protocols import Action, Enforcer
+from chat_moderator.store.database import Store
+from chat_moderator.store.outbox import (
+    DueIntentions,
+    EndIntention,
+    Intention,
+    NextDue,
+    PostponeIntention,
+    StartIntention,
+)
+from chat_moderator.types import Outcome, OutcomeState, Struct, now
+
+log = logging.getLogger(__name__)
+
+LATE: Final = frozenset({"alert", "release"})
+"""Actions that still make sense after a later revision of the message came in."""
+
+
+class Config(Struct, frozen=True):
+    """`parallel`: actions at once; `attempts`: tries before one has failed; `back_off`: seconds, doubled each time."""
+
+    parallel: int = 16
+    attempts: int = 8
+    back_off: float = 1.0
+
+
+class OutboxExecutor:
+    """Works the outbox of one process.
+
+    Args:
+        actions: by registry name.
+        enforcers: by client; `fallback` acts for all others.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        actions: Mapping[str, Action],
+        enforcers: Mapping[str, Enforcer],
+        fallback: Enforcer,
+        *,
+        config: Config | None = None,
+    ) -> None:
+        self._store = store
+        self._actions = actions
+        self._enforcers = enforcers
+        self._fallback = fallback
+        self._config = config or Config()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._running: dict[int, asyncio.Task[None]] = {}
+
+    def wake(self) -> None:
+        """Looks at the outbox now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Lets `run` return once the calls under way have ended."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Performs what is due until stopped."""
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                await self._perform_due()
+                wait = await self._next()
+            except TransientError as problem:
+                log.warning("the outbox cannot be read for now: %s", problem)
+                wait = 1.0
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait)
+            except TimeoutError:
+                continue
+        await asyncio.gather(*self._running.values())
+
+    async def _perform_due(self) -> None:
+        while room := self._config.parallel - len(self._running):
+            due = await self._store.ask(DueIntentions(limit=room, busy=tuple(self._running)))
+            for intention in due:
+                task = asyncio.create_task(self._perform(intention))
+                self._running[intention.id] = task
+                task.add_done_callback(partial(self._ended, intention.id))
+            if len(due) < room:
+                return
+
+    def _ended(self, number: int, _: object) -> None:
+        del self._running[number]
+        self._wake.set()
+
+    async def _next(self) -> float:
+        if len(self._running) >= self._config.parallel:
+            return 60.0
+        due = await self._store.ask(NextDue(busy=tuple(self._running)))
+        return 60.0 if due is None else min(60.0, max(0.0, due - now().timestamp()))
+
+    async def _perform(self, intention: Intention) -> None:
+        try:
+            outcome = await self._attempt(intention)
+            if outcome is not None:
+                await self._store.execute(EndIntention(id=intention.id, outcome=outcome))
+        except TransientError as problem:
+            log.warning("an outcome could not be kept; the action is looked at again: %s", problem)
+            await asyncio.sleep(1.0)
+        except Exception:
+            log.exception("action %s failed in a way that was not foreseen", intention.action)
+            await self._store.execute(PostponeIntention(id=intention.id, delay=self._delay(intention)))
+
+    async def _attempt(self, intention: Intention) -> Outcome | None:
+        name = intention.action
+        action = self._actions.get(name)
+        if action is None or (intention.superseded and name not in LATE):
+            reason = "there is no such action any more" if action is None else "a later revision was accepted"
+            return Outcome(name, OutcomeState.SKIPPED, reason)
+        if not action.repeatable and intention.started:
+            return Outcome(name, OutcomeState.UNCERTAIN, "it was begun, and whether it happened is unknown")
+        if not action.repeatable:
+            await self._store.execute(StartIntention(id=intention.id))
+        enforcer = self._enforcers.get(intention.record.message.client, self._fallback)
+        try:
+            return await action.perform(intention.record, enforcer)
+        except TransientError as problem:
+            if intention.attempts + 1 >= self._config.attempts:
+                return Outcome(name, OutcomeState.FAILED, f"given up after {intention.attempts + 1} tries: {problem}")
+            delay = problem.retry_after.total_seconds() if problem.retry_after else self._delay(intention)
+            await self._store.execute(PostponeIntention(id=intention.id, delay=delay))
+            return None
+        except PermanentError as problem:
+            return Outcome(name, OutcomeState.FAILED, str(problem))
+
+    def _delay(self, intention: Intention) -> float:
+        return float(min(300.0, self._config.back_off * 2**intention.attempts))

@@ -1,0 +1,156 @@
+"""The worker: leases batches, has them judged, settles them; what cannot be judged is delayed and at last buried."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from chat_moderator.errors import StaleLeaseError, TransientError
+from chat_moderator.moderator.moderator import Moderator, Observer, recorded
+from chat_moderator.protocols import AuditStore, Clock, Lease, Queue, TransactionalLease
+from chat_moderator.types import Decision, Record, Struct, now
+
+log = logging.getLogger(__name__)
+
+
+class Config(Struct, frozen=True):
+    """`batch`: messages a lease; `parallel`: leases at once; `attempts`: tries before a message is buried.
+
+    `back_off`: seconds before the second try, doubled for each further one.
+    """
+
+    batch: int = 512
+    parallel: int = 2
+    attempts: int = 5
+    back_off: float = 0.5
+
+
+class Worker:
+    """Drains a queue into a moderator. Runs until `stop`, then finishes what it has leased."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        moderator: Moderator,
+        audit: AuditStore,
+        observer: Observer,
+        *,
+        config: Config | None = None,
+        clock: Clock = now,
+    ) -> None:
+        self._queue = queue
+        self._moderator = moderator
+        self._audit = audit
+        self._observer = observer
+        self._config = config or Config()
+        self._clock = clock
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Works until stopped."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._config.parallel):
+                group.create_task(self._drain())
+
+    def stop(self) -> None:
+        """Lets `run` return once what is leased is settled."""
+        self._stopping.set()
+
+    async def _drain(self) -> None:
+        pause = self._config.back_off
+        while not self._stopping.is_set():
+            try:
+                lease = await self._queue.lease(self._config.batch, wait=timedelta(seconds=1))
+                if lease is not None:
+                    await self.work(lease)
+                pause = self._config.back_off
+            except StaleLeaseError:
+                log.warning("a lease ran out before its batch was done; the batch is judged again")
+            except TransientError as problem:
+                log.warning("the queue or the store cannot be used for now: %s", problem)
+                pause = min(2 * pause, 10.0)
+                await self._rest(pause)
+            except Exception:
+                log.exception("a batch failed in a way that was not foreseen; it comes back when its lease runs out")
+                await self._rest(pause)
+
+    async def work(self, lease: Lease) -> None:
+        """Judges and settles one lease.
+
+        Raises:
+            StaleLeaseError: it ran out and is somebody else's; nothing was settled.
+        """
+        renewal = asyncio.create_task(_renew(lease))
+        try:
+            records = await self._judge(lease)
+            if isinstance(lease, TransactionalLease):
+                await lease.commit(records)
+            else:
+                await self._audit.append(records)
+                await lease.ack()
+        finally:
+            renewal.cancel()
+        if records:
+            self._observer.decided(records)
+
+    async def _judge(self, lease: Lease) -> list[Record]:
+        # What was leased before and never settled may have taken its worker down: it is judged alone.
+        suspects = [index for index, tried in enumerate(lease.attempts) if tried > 1]
+        others = [index for index, tried in enumerate(lease.attempts) if tried == 1]
+        decisions: dict[int, Decision] = {}
+        if others:
+            await self._bisect(lease, others, decisions)
+        for index in suspects:
+            if lease.attempts[index] > self._config.attempts:
+                await lease.bury(
+                    [index], reason=f"given up after {self._config.attempts} tries, the last without an answer"
+                )
+            else:
+                await self._bisect(lease, [index], decisions)
+        done = sorted(decisions)
+        return recorded(
+            [lease.messages[index] for index in done],
+            [decisions[index] for index in done],
+            received_at=[lease.received_at[index] for index in done],
+            decided_at=self._clock(),
+            attempts=[lease.attempts[index] for index in done],
+        )
+
+    async def _bisect(self, lease: Lease, indexes: Sequence[int], decisions: dict[int, Decision]) -> None:
+        """Judges a batch; when it fails, its halves, until the message that fails stands alone."""
+        try:
+            decided = await self._moderator.moderate([lease.messages[index] for index in indexes], urgent=False)
+        except Exception as problem:  # noqa: BLE001 -- any failure may be one message's
+            if len(indexes) > 1:
+                middle = len(indexes) // 2
+                await self._bisect(lease, indexes[:middle], decisions)
+                await self._bisect(lease, indexes[middle:], decisions)
+            else:
+                await self._set_aside(lease, indexes[0], problem)
+        else:
+            decisions.update(zip(indexes, decided, strict=True))
+
+    async def _set_aside(self, lease: Lease, index: int, problem: Exception) -> None:
+        tried = lease.attempts[index]
+        reason = f"{type(problem).__name__}: {problem}"
+        if tried >= self._config.attempts:
+            log.error("a message is buried after %d tries: %s", tried, reason)
+            await lease.bury([index], reason=reason)
+        else:
+            await lease.retry([index], delay=timedelta(seconds=self._config.back_off * 2 ** (tried - 1)))
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+async def _renew(lease: Lease, every: float = 10.0) -> None:
+    while True:
+        await asyncio.sleep(every)
+        try:
+            await lease.renew()
+        except TransientError as problem:
+            log.warning("a lease could not be renewed: %s", problem)
+            return

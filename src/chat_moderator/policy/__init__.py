@@ -1,0 +1,1 @@
+"""Policy: from scores to a decision, pure."""

@@ -1,0 +1,104 @@
+"""Ordered rules in CEL: the first that matches decides. A rule that fails counts as one that holds, never as one that does not match."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import cel
+
+from chat_moderator.errors import ConfigError
+from chat_moderator.policy.config import RuleConfig, check_rule
+from chat_moderator.policy.expression import Expression, compiled
+from chat_moderator.policy.names import MATCHES, InvalidExpressionError, searcher
+from chat_moderator.types import LABELS, Assessment, Message, Verdict
+
+MAX_RULES: Final = 200
+
+
+class Rule(NamedTuple):
+    """A rule ready to run, the path of its table in the file, and the labels whose scores it names."""
+
+    path: str
+    name: str
+    verdict: Verdict
+    actions: tuple[str, ...]
+    labels: tuple[str, ...]
+    expression: Expression
+
+
+class Match(NamedTuple):
+    """The rule that decides, and whether it does so because it failed."""
+
+    rule: Rule
+    failed: bool
+
+
+def compiled_rules(configs: Sequence[RuleConfig], path: str) -> tuple[Rule, ...]:
+    """Checks and compiles the rules of one table; `path` is that table's.
+
+    Raises:
+        ConfigError: at the path of the rule's key, such as `policy.rules[0].when`.
+    """
+    rules = tuple(_compiled_rule(config, f"{path}.rules[{index}]") for index, config in enumerate(configs))
+    names: dict[str, Rule] = {}
+    for rule in rules:
+        _check_new(rule, names.setdefault(rule.name, rule), rule.path)
+    return rules
+
+
+def _compiled_rule(config: RuleConfig, path: str) -> Rule:
+    check_rule(config, path)
+    try:
+        expression = compiled(config.when)
+    except InvalidExpressionError as error:
+        raise ConfigError(f"{path}.when", str(error)) from error
+    labels = tuple(label for label in LABELS if f"scores__{label}" in expression.facts)
+    return Rule(path, config.name, config.verdict, config.actions, labels, expression)
+
+
+def _check_new(rule: Rule, other: Rule, path: str) -> None:
+    if rule is not other:
+        raise ConfigError(
+            f"{path}.name", f"{rule.name!r} is the name of two rules that apply together, {other.path} and {rule.path}"
+        )
+
+
+class RuleSet:
+    """Rules in their order, sharing the facts they need.
+
+    Raises:
+        ConfigError: two rules have the same name, or there are more than 200.
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        if len(rules) > MAX_RULES:
+            raise ConfigError(
+                rules[MAX_RULES].path, f"is one rule too many; allowed are {MAX_RULES}, inherited ones included"
+            )
+        names: dict[str, Rule] = {}
+        for rule in rules:
+            own = names.setdefault(rule.name, rule)
+            _check_new(rule, own, own.path)  # an override's own rules come first, and it is they that can be renamed
+        self._rules = tuple(rules)
+        self._facts = tuple({name: fact for rule in rules for name, fact in rule.expression.facts.items()}.items())
+        patterns = {text: pattern for rule in rules for text, pattern in rule.expression.patterns.items()}
+        self._functions = {MATCHES: searcher(patterns)} if patterns else None
+
+    def first_match(self, message: Message, assessment: Assessment, at: datetime) -> Match | None:
+        """The first rule that is true or fails, None when all are false."""
+        if not self._rules:
+            return None
+        rule = self._rules[0]
+        try:
+            facts = {name: fact(message, assessment, at) for name, fact in self._facts}
+            # A context of its own for each message costs 0.4 µs more than a shared one, and no value outlives its message.
+            context = cel.Context(facts, self._functions)
+            for rule in self._rules:  # noqa: B007 - the rule that fails is named below
+                result = rule.expression.program.execute(context)
+                if result is True:
+                    return Match(rule, failed=False)
+                if result is not False:
+                    return Match(rule, failed=True)
+        except Exception:  # noqa: BLE001 - whatever fails, the message is held
+            return Match(rule, failed=True)
+        return None

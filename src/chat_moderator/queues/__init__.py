@@ -1,0 +1,1 @@
+"""Queues: one file a queue; each holds messages between the intake and the worker."""

@@ -1,0 +1,76 @@
+"""Which class stands behind a name; imported on first use. Plugins add entry points `chat_moderator.KIND`."""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from chat_moderator.errors import ConfigError
+
+REGISTRY: Final = MappingProxyType(
+    {
+        ("action", "alert"): "chat_moderator.actions.alert:AlertAction",
+        ("action", "delete"): "chat_moderator.actions.delete:DeleteAction",
+        ("action", "hold"): "chat_moderator.actions.hold:HoldAction",
+        ("action", "release"): "chat_moderator.actions.release:ReleaseAction",
+        ("action", "reply"): "chat_moderator.actions.reply:ReplyAction",
+        ("classifier", "lexicon"): "chat_moderator.classifiers.lexicon:LexiconClassifier",
+        ("classifier", "ngram"): "chat_moderator.classifiers.ngram:NgramClassifier",
+        ("queue", "embedded"): "chat_moderator.queues.embedded:EmbeddedQueue",
+        ("queue", "memory"): "chat_moderator.queues.memory:MemoryQueue",
+        ("sink", "jsonl"): "chat_moderator.sinks.jsonl:JsonlSink",
+        ("sink", "webhook"): "chat_moderator.sinks.webhook:WebhookSink",
+        ("source", "replay"): "chat_moderator.sources.replay:ReplaySource",
+        ("source", "webchat"): "chat_moderator.sources.webchat:WebChat",
+    }
+)
+"""Sorted by kind and name."""
+
+
+def names(kind: str) -> list[str]:
+    """Every name of a kind, plugins included."""
+    plugins = (entry.name for entry in entry_points(group=f"chat_moderator.{kind}"))
+    return sorted({*(name for known, name in REGISTRY if known == kind), *plugins})
+
+
+def load(kind: str, name: str, *, path: str) -> type[Any]:
+    """The class behind a name.
+
+    Args:
+        kind: action, classifier, queue, sink or source.
+        name: the registered name.
+        path: where in the configuration the name stands, for the error.
+
+    Raises:
+        ConfigError: nothing is registered under that name.
+        MissingExtraError: its library is not installed.
+    """
+    target = REGISTRY.get((kind, name))
+    if target is None:
+        plugin = next((entry for entry in entry_points(group=f"chat_moderator.{kind}") if entry.name == name), None)
+        if plugin is None:
+            raise ConfigError(path, f"there is no {kind} {name!r}; there are {', '.join(names(kind))}")
+        target = plugin.value
+    module, _, attribute = target.partition(":")
+    loaded: type[Any] = getattr(import_module(module), attribute)
+    return loaded
+
+
+def configure(kind: str, name: str, table: dict[str, Any], *, path: str) -> tuple[type[Any], Any]:
+    """The class behind a name and its `Config` (None where the module has none), from a table of the configuration.
+
+    Raises:
+        ConfigError: the name, a key or a value is not known.
+    """
+    loaded = load(kind, name, path=f"{path}.type")
+    config = getattr(import_module(loaded.__module__), "Config", None)
+    if config is None:
+        if table:
+            raise ConfigError(path, f"{kind} {name!r} takes no settings, there are {', '.join(table)}")
+        return loaded, None
+    try:
+        return loaded, msgspec.convert(table, config)
+    except msgspec.ValidationError as problem:
+        raise ConfigError(path, str(problem)) from problem

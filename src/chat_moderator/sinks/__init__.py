@@ -1,0 +1,1 @@
+"""Sinks: what is told of every decided message."""

@@ -1,0 +1,1 @@
+"""Sources: one file a platform; it reads, and its enforcer acts."""

@@ -1,0 +1,153 @@
+"""The web chat: a message is judged before anybody sees it.
+
+Its decision and its text are committed together, then it is broadcast. A browser sends again what was not
+acknowledged, under the same id, and gets the same answer.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Final
+
+from chat_moderator.errors import ChatModeratorError
+from chat_moderator.protocols import Clock
+from chat_moderator.store.audit import AppendOnce, RecordsAfter
+from chat_moderator.store.database import Store
+from chat_moderator.store.intake import digest_of
+from chat_moderator.types import Assessment, Author, Decision, Message, Outcome, Record, Struct, Verdict, now
+
+CLIENT: Final = "webchat"
+HISTORY: Final = 50
+BACKLOG: Final = 256
+"""Messages a slow window may lag behind before it is asked to connect again."""
+
+
+class Config(Struct, frozen=True):
+    """`deadline`: seconds a message may wait for its verdict; `on_failure`: what becomes of it then."""
+
+    deadline: float = 1.5
+    on_failure: Verdict = Verdict.HOLD
+
+
+class Posted(Struct, frozen=True):
+    """A message that everybody in a room may see."""
+
+    seq: int
+    room: str
+    author: str
+    text: str
+    at: float
+
+
+class WebChat:
+    """The rooms of the web chat, and the enforcer of the client `webchat`.
+
+    Args:
+        moderate: one decision a message; may be slow or fail.
+        committed: told of each new record.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        moderate: Callable[[Sequence[Message]], Awaitable[Sequence[Decision]]],
+        committed: Callable[[Sequence[Record]], None],
+        *,
+        config: Config | None = None,
+        clock: Clock = now,
+    ) -> None:
+        self._store = store
+        self._moderate = moderate
+        self._committed = committed
+        self._config = config or Config()
+        self._clock = clock
+        self._rooms: dict[str, set[asyncio.Queue[Posted | None]]] = {}
+
+    async def post(self, message: Message) -> Record:
+        """Judges, commits and, when allowed, shows a message; the same id again gets the first answer.
+
+        Raises:
+            ConflictError: the id was used for another text.
+            OverloadedError: the store cannot write; nothing was kept.
+        """
+        received = self._clock()
+        decision = await self._decide(message)
+        record = Record(message, decision, received, self._clock())
+        kept = await self._store.execute(AppendOnce(record=record, digest=digest_of(message.text)))
+        if kept.received_at == received:
+            self._committed((kept,))
+            if kept.decision.verdict is Verdict.ALLOW:
+                self._show(kept)
+        return kept
+
+    async def history(self, room: str) -> list[Posted]:
+        """The last 50 messages of a room that were let through, oldest first."""
+        query = RecordsAfter(seq=0, limit=HISTORY, platform="webchat", channel=room, shown=True, newest=True)
+        return [_posted(record) for record in await self._store.ask(query)]
+
+    @contextlib.contextmanager
+    def listen(self, room: str) -> Iterator[asyncio.Queue[Posted | None]]:
+        """A queue of what is shown in a room from now on; None in it asks the window to connect again."""
+        queue: asyncio.Queue[Posted | None] = asyncio.Queue(BACKLOG)
+        listeners = self._rooms.setdefault(room, set())
+        listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            listeners.discard(queue)
+            if not listeners and self._rooms.get(room) is listeners:
+                del self._rooms[room]
+
+    async def delete(self, message: Message, *, reason: str) -> None:
+        """What is not allowed was never shown."""
+
+    async def timeout(self, message: Message, *, length: timedelta, reason: str) -> None:
+        """The open demonstration room has no accounts to time out."""
+
+    async def reply(self, message: Message, *, text: str) -> None:
+        """The author's window was answered when the message was posted."""
+
+    async def release(self, message: Message) -> None:
+        """Shows a held message that a moderator approved."""
+        query = RecordsAfter(seq=0, limit=HISTORY, platform="webchat", channel=message.channel, shown=True, newest=True)
+        for record in await self._store.ask(query):
+            if record.message.key == message.key:
+                self._show(record)
+
+    async def undo(self, message: Message, outcome: Outcome) -> None:
+        """Nothing that this enforcer does needs undoing."""
+
+    async def _decide(self, message: Message) -> Decision:
+        try:
+            async with asyncio.timeout(self._config.deadline):
+                (decision,) = await self._moderate((message,))
+        except (TimeoutError, ChatModeratorError) as problem:
+            return _failed(self._config.on_failure, problem)
+        return decision
+
+    def _show(self, record: Record) -> None:
+        posted = _posted(record)
+        for queue in self._rooms.get(posted.room, ()):
+            if queue.full():
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(posted)
+
+
+def _posted(record: Record) -> Posted:
+    message = record.message
+    return Posted(record.seq, message.channel, message.author.name, message.text, record.decided_at.timestamp())
+
+
+def _failed(verdict: Verdict, problem: Exception) -> Decision:
+    assessment = Assessment(scores={}, tier="none", model="none", degraded=True)
+    reason = "no verdict in time" if isinstance(problem, TimeoutError) else "no verdict"
+    return Decision(verdict, f"on_failure: {reason}", 0.0, assessment, policy="none")
+
+
+def message_of(room: str, identifier: str, author_id: str, author_name: str, text: str) -> Message:
+    """A chat message as the domain knows it; `author_id` is the window's own secret-free id."""
+    return Message(identifier, text, CLIENT, "webchat", channel=room, author=Author(author_id, author_name))

@@ -1,0 +1,1 @@
+"""The embedded database: schema, numbered migrations, one writer."""

@@ -1,0 +1,168 @@
+"""The audit: appending decisions, reading them back in order, what came of them, forgetting."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from chat_moderator.errors import ConflictError
+from chat_moderator.store.database import Command, Context, Query, encode
+from chat_moderator.types import Outcome, Record, Verdict
+
+
+def append(context: Context, records: Sequence[Record]) -> list[int]:
+    """Writes records, the actions they intend and the reviews they open; returns their places in the feed."""
+    if not records:
+        return []
+    rows = encode([(record.decided_at.timestamp(), record.decision.verdict, record) for record in records])
+    context.run(_APPEND, {"rows": rows})
+    last = context.connection.last_insert_rowid()
+    first = last - len(records) + 1
+    if any(record.decision.actions for record in records):
+        context.run(_INTEND, {"first": first, "at": context.at})
+    if any(record.decision.verdict is Verdict.HOLD for record in records):
+        context.run("INSERT INTO reviews (seq) SELECT seq FROM decisions WHERE seq >= ? AND verdict = 'hold'", (first,))
+    context.appended = True
+    return list(range(first, last + 1))
+
+
+class Append(Command[list[int]], frozen=True):
+    """Writes records that were judged without the queue; returns their places in the feed."""
+
+    result: ClassVar[Any] = list[int]
+    records: tuple[Record, ...]
+
+    def apply(self, context: Context) -> list[int]:
+        return append(context, self.records)
+
+
+class AppendOnce(Command[Record], frozen=True):
+    """Writes one record unless its message key has one already; returns the one that counts.
+
+    Raises:
+        ConflictError: the key was used for another text.
+    """
+
+    result: ClassVar[Any] = Record
+    record: Record
+    digest: str
+
+    def apply(self, context: Context) -> Record:
+        key = encode(self.record.message.key)
+        known = next(iter(context.connection.execute("SELECT digest, decision FROM seen WHERE key = ?", (key,))), None)
+        if known is not None:
+            digest, seq = known
+            record = find(context, seq) if seq is not None else None
+            if digest != self.digest or record is None:
+                raise ConflictError(0, self.record.message.id)
+            return record
+        (seq,) = append(context, (self.record,))
+        context.run(
+            "INSERT INTO seen (key, digest, at, seq, decision) VALUES (?, ?, ?, 0, ?)",
+            (key, self.digest, context.at, seq),
+        )
+        return msgspec.structs.replace(self.record, seq=seq)
+
+
+class RecordsAfter(Query[list[Record]], frozen=True):
+    """Records after `seq`, oldest first, at most `limit`, filtered where a filter is given."""
+
+    result: ClassVar[Any] = list[Record]
+    seq: int
+    limit: int
+    client: str | None = None
+    platform: str | None = None
+    channel: str | None = None
+    flagged: bool = False
+    shown: bool = False  # allowed, or held and approved
+    newest: bool = False  # the last `limit` instead of the first
+
+    def answer(self, context: Context) -> list[Record]:
+        where, bindings = ["seq > :seq"], {"seq": self.seq, "limit": self.limit}
+        for name, sql in _FILTERS.items():
+            if (value := getattr(self, name)) is not None:
+                where.append(sql)
+                bindings[name] = value
+        if self.flagged:
+            where.append("verdict <> 'allow'")
+        if self.shown:
+            where.append("(verdict = 'allow' OR seq IN (SELECT seq FROM reviews WHERE state = 'approved'))")
+        order = "DESC" if self.newest else "ASC"
+        inner = f"SELECT seq, record FROM decisions WHERE {' AND '.join(where)} ORDER BY seq {order} LIMIT :limit"
+        return decode(context.value(_READ.format(inner), bindings))
+
+
+class FindRecord(Query[Record | None], frozen=True):
+    """The record at a place in the feed; None where there is none."""
+
+    result: ClassVar[Any] = Record | None
+    seq: int
+
+    def answer(self, context: Context) -> Record | None:
+        return find(context, self.seq)
+
+
+class LastSeq(Query[int], frozen=True):
+    """The newest place in the feed; 0 when it is empty."""
+
+    result: ClassVar[Any] = int
+
+    def answer(self, context: Context) -> int:
+        return context.value("SELECT coalesce(max(seq), 0) FROM decisions") or 0
+
+
+class Cursor(Query[int], frozen=True):
+    """How far a sink has read the feed; 0 before its first time."""
+
+    result: ClassVar[Any] = int
+    name: str
+
+    def answer(self, context: Context) -> int:
+        return context.value("SELECT seq FROM cursors WHERE name = ?", (self.name,)) or 0
+
+
+class MoveCursor(Command[None], frozen=True):
+    """Notes how far a sink has read the feed."""
+
+    name: str
+    seq: int
+
+    def apply(self, context: Context) -> None:
+        context.run("INSERT OR REPLACE INTO cursors (name, seq) VALUES (?, ?)", (self.name, self.seq))
+
+
+def find(context: Context, seq: int) -> Record | None:
+    """The record at a place in the feed, with its outcomes."""
+    records = decode(context.value(_READ.format("SELECT seq, record FROM decisions WHERE seq = :seq"), {"seq": seq}))
+    return records[0] if records else None
+
+
+def decode(rows: str | None) -> list[Record]:
+    """Records from the JSON that `_READ` selects."""
+    return [
+        msgspec.structs.replace(record, seq=seq, outcomes=tuple(outcomes or ()))
+        for seq, record, outcomes in _RECORDS.decode(rows or "[]")
+    ]
+
+
+_RECORDS: Final = msgspec.json.Decoder(list[tuple[int, Record, list[Outcome] | None]])
+_FILTERS: Final = {
+    "client": "coalesce(record ->> '$.message.client', '') = :client",
+    "platform": "coalesce(record ->> '$.message.platform', 'api') = :platform",
+    "channel": "coalesce(record ->> '$.message.channel', '') = :channel",
+}
+_APPEND = """
+    INSERT INTO decisions (decided_at, verdict, record)
+    SELECT value ->> 0, value ->> 1, value -> 2 FROM json_each(:rows)
+"""
+_INTEND = """
+    INSERT INTO outbox (seq, action, due)
+    SELECT d.seq, a.value, :at FROM decisions d, json_each(d.record -> '$.decision.actions') a
+    WHERE d.seq >= :first ORDER BY d.seq, a.key
+"""
+_READ = """
+    SELECT json_group_array(json_array(seq, json(record), (
+        SELECT json_group_array(json_object('action', action, 'state', state, 'detail', detail))
+        FROM outcomes o WHERE o.seq = r.seq
+    ) -> '$')) FROM (SELECT * FROM ({}) ORDER BY seq) r
+"""

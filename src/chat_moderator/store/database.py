@@ -1,0 +1,274 @@
+"""The embedded database: one file, one writer thread that groups what arrives while it commits, and readers."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import threading
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+
+import apsw
+import msgspec
+
+from chat_moderator.errors import ConfigError, OverloadedError
+from chat_moderator.protocols import Clock
+from chat_moderator.store.migrations import migrate
+from chat_moderator.types import Struct, now
+
+FILE: Final = "moderator.db"
+LOCK: Final = "moderator.lock"
+MINIMUM_SQLITE: Final = (3, 51, 3)
+GROUP: Final = 256
+"""At most this many commands share a commit, so that the first of them does not wait for ever."""
+
+log = logging.getLogger(__name__)
+R = TypeVar("R")
+
+
+class Context:
+    """What commands and queries see: the connection, the time in Unix seconds, counts kept for the process's life."""
+
+    def __init__(self, connection: apsw.Connection, at: float, counts: dict[str, int]) -> None:
+        self.connection = connection
+        self.at = at
+        self.counts = counts
+        self.appended = False
+
+    def value(self, sql: str, bindings: Any = ()) -> Any:
+        """The first column of the first row; None where there is none."""
+        row = next(iter(self.connection.execute(sql, bindings)), None)
+        return row[0] if row is not None else None
+
+    def run(self, sql: str, bindings: Any = ()) -> None:
+        """Runs statements for their effect."""
+        _exhaust(self.connection, sql, bindings)
+
+
+class Command(Struct, Generic[R], frozen=True, tag=True):
+    """A change of the database, as a value: the writer groups them, and a second process sends them over the socket.
+
+    `apply` is all or nothing: what it raises undoes it and reaches its caller; its neighbours in the commit stay.
+    """
+
+    result: ClassVar[Any] = None
+
+    @abstractmethod
+    def apply(self, context: Context) -> R:
+        """Makes the change."""
+
+
+class Query(Struct, Generic[R], frozen=True, tag=True):
+    """A question to the database, as a value."""
+
+    result: ClassVar[Any] = None
+
+    @abstractmethod
+    def answer(self, context: Context) -> R:
+        """Reads only."""
+
+
+class Store(Protocol):
+    """The database of this process, or of another one through its socket."""
+
+    async def execute(self, command: Command[R]) -> R:
+        """Applies a command and returns its result once that is on disk."""
+
+    async def ask(self, query: Query[R]) -> R:
+        """Answers from what is committed."""
+
+
+def encode(value: Any) -> str:
+    """JSON text for a binding."""
+    return msgspec.json.encode(value).decode()
+
+
+class Database:
+    """Opens `moderator.db` in a directory and owns it: a second process is refused.
+
+    Durable: WAL with synchronous=FULL, and a command's future is set after its commit. Batches cross into SQLite as one
+    JSON value and one statement, so that the work happens outside the interpreter's lock.
+
+    Raises:
+        ConfigError: the directory is missing or cannot be written, another process has it, or the schema is newer.
+    """
+
+    def __init__(self, directory: Path, *, clock: Clock = now) -> None:
+        if tuple(int(part) for part in apsw.sqlitelibversion().split(".")) < MINIMUM_SQLITE:
+            raise ConfigError(
+                "", f"SQLite {apsw.sqlitelibversion()} can corrupt a database; apsw with 3.51.3 or newer is needed"
+            )
+        self.path = directory / FILE
+        self._clock = clock
+        self._lock = _lock(directory)
+        self._counts: dict[str, int] = {}
+        try:
+            self._connection = self._open()
+            self.migrated_from = migrate(self._connection)
+        except apsw.Error as problem:
+            self._lock.close()
+            raise ConfigError("data_dir", f"{self.path} cannot be opened as a database: {problem}") from problem
+        except ConfigError:
+            self._lock.close()
+            raise
+        self._pending: deque[tuple[Command[Any], Future[Any]]] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._listeners: list[Callable[[], None]] = []
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
+        self._local = threading.local()
+        self._reader_connections: list[apsw.Connection] = []
+        self._writer = threading.Thread(target=self._write, name="store-writer", daemon=True)
+        self._writer.start()
+
+    async def execute(self, command: Command[R]) -> R:
+        """Applies the command and returns its result once that is on disk.
+
+        Raises:
+            OverloadedError: the disk is full or the database cannot be written.
+        """
+        return await asyncio.wrap_future(self.submit(command))
+
+    def submit(self, command: Command[R]) -> "Future[R]":
+        """Like `execute`, for callers outside an event loop."""
+        future: Future[R] = Future()
+        with self._wake:
+            if self._closing:
+                future.set_exception(OverloadedError("the store is closed"))
+                return future
+            self._pending.append((command, future))
+            self._wake.notify()
+        return future
+
+    async def ask(self, query: Query[R]) -> R:
+        """Answers from what is committed."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.ask_now, query)
+
+    def ask_now(self, query: Query[R]) -> R:
+        """Like `ask`, on the calling thread."""
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+            self._reader_connections.append(connection)
+        return query.answer(Context(connection, self._clock().timestamp(), {}))
+
+    def on_append(self, listener: Callable[[], None]) -> None:
+        """Calls `listener` on the writer's thread after each commit that appended decisions."""
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        """Commits what is pending, folds the log into the database and gives up the lock."""
+        with self._wake:
+            if self._closing:
+                return
+            self._closing = True
+            self._wake.notify()
+        self._writer.join()
+        self._readers.shutdown()
+        for connection in self._reader_connections:
+            connection.close()
+        with contextlib.suppress(apsw.Error):
+            _exhaust(self._connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+        self._lock.close()
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self.path))
+        connection.set_busy_timeout(5000)
+        _exhaust(connection, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16000")
+        return connection
+
+    def _open(self) -> apsw.Connection:
+        connection = self._connect()
+        _exhaust(connection, "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864")
+        return connection
+
+    def _write(self) -> None:
+        while True:
+            with self._wake:
+                while not self._pending and not self._closing:
+                    self._wake.wait()
+                if not self._pending:
+                    return
+                group = [self._pending.popleft() for _ in range(min(len(self._pending), GROUP))]
+            self._commit(group)
+
+    def _commit(self, group: list[tuple[Command[Any], "Future[Any]"]]) -> None:
+        context = Context(self._connection, self._clock().timestamp(), self._counts)
+        settled: list[tuple[Future[Any], Any, BaseException | None]] = []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for command, future in group:
+                settled.append((future, *self._apply(command, context)))
+            self._connection.execute("COMMIT")
+        except apsw.Error as problem:
+            self._recover(problem)
+            refusal = OverloadedError(f"the store cannot write: {problem}")
+            for _, future in group:
+                future.set_exception(refusal)
+            return
+        for future, result, error in settled:
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+        if context.appended:
+            for listener in self._listeners:
+                listener()
+
+    def _apply(self, command: Command[Any], context: Context) -> tuple[Any, BaseException | None]:
+        counts = dict(self._counts)
+        context.connection.execute("SAVEPOINT command")
+        try:
+            result = command.apply(context)
+        except Exception as error:
+            if isinstance(error, (apsw.FullError, apsw.IOError, apsw.CorruptError)):
+                raise
+            _exhaust(context.connection, "ROLLBACK TO command; RELEASE command")
+            self._counts.clear()
+            self._counts.update(counts)
+            return None, error
+        context.connection.execute("RELEASE command")
+        return result, None
+
+    def _recover(self, problem: apsw.Error) -> None:
+        """After a failed write or fsync the connection's state is unknown: a new one reads what is truly on disk."""
+        log.error("the store cannot write, reopening: %s", problem)
+        self._counts.clear()
+        with contextlib.suppress(apsw.Error):
+            self._connection.execute("ROLLBACK")
+        with contextlib.suppress(apsw.Error):
+            self._connection.close(force=True)
+        with contextlib.suppress(apsw.Error):
+            self._connection = self._open()
+
+
+def _exhaust(connection: apsw.Connection, sql: str, bindings: Any = ()) -> None:
+    """Runs every statement to its end; `execute` alone stops at the first row."""
+    for _ in connection.execute(sql, bindings):
+        pass
+
+
+def _lock(directory: Path) -> Any:
+    if not directory.is_dir():
+        raise ConfigError("data_dir", f"{directory} is not a directory: create it, or name another with --data-dir")
+    try:
+        file = (directory / LOCK).open("a+")
+    except OSError as problem:
+        raise ConfigError("data_dir", f"{directory} cannot be written: {problem.strerror}") from problem
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise ConfigError("data_dir", f"{directory} is in use by another process (pid {owner})") from problem
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

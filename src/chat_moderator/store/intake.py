@@ -1,0 +1,273 @@
+"""Commands of the queue: put, lease, renew, retry, bury, and commit with the decisions.
+
+The queue is a log. Each lane has a cursor behind which all its messages are settled, so that settling moves a few
+cursors instead of deleting every message, and what lies behind the slowest cursor is cut off in one sweep.
+"""
+
+import zlib
+from datetime import timedelta
+from hashlib import blake2b
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from chat_moderator.errors import ConflictError, OverloadedError, StaleLeaseError
+from chat_moderator.store.audit import append
+from chat_moderator.store.database import Command, Context, Query, encode
+from chat_moderator.store.migrations import LANES
+from chat_moderator.types import Depth, Message, Record, Struct
+
+SHARE: Final = 16
+"""Lanes a lease takes at most, so that several workers find some."""
+
+SWEEP: Final = 2048
+"""Settled messages that may lie in the log before it is cut."""
+
+
+def lane_of(message: Message) -> int:
+    """The lane of a message's channel, 0 to 63; the same in every process."""
+    return zlib.crc32(f"{message.client}\0{message.platform}\0{message.channel}".encode()) % LANES
+
+
+def digest_of(text: str) -> str:
+    """Tells texts apart: 64 bits of BLAKE2b (RFC 7693)."""
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+class Put(Command[int], frozen=True):
+    """Makes messages durable; those whose key is known are passed over. Returns how many were new.
+
+    Raises:
+        OverloadedError: more than `limit` messages would wait.
+        ConflictError: a key is known with another text.
+    """
+
+    result: ClassVar[Any] = int
+    messages: tuple[Message, ...]
+    limit: int
+    delivery: str = ""  # the id of a webhook delivery, which is taken once
+
+    def apply(self, context: Context) -> int:
+        waiting = _waiting(context)
+        if waiting + len(self.messages) > self.limit:
+            raise OverloadedError(f"{waiting} messages wait already", retry_after=timedelta(seconds=1))
+        if self.delivery:
+            context.run("INSERT OR IGNORE INTO replays (id, at) VALUES (?, ?)", (self.delivery, context.at))
+            if not context.connection.changes():
+                return 0
+        rows = [(lane_of(message), encode(message.key), digest_of(message.text), message) for message in self.messages]
+        context.run(_ENQUEUE, {"rows": encode(rows), "at": context.at})
+        first = context.connection.last_insert_rowid() - len(rows) + 1
+        context.run(_REMEMBER, {"first": first, "at": context.at})
+        new = context.connection.changes()
+        if new < len(rows):
+            conflict = context.value(_CONFLICT, {"first": first})
+            if conflict is not None:
+                raise ConflictError(conflict, self.messages[conflict].id)
+            context.run(_DROP_KNOWN, {"first": first})
+        context.counts["waiting"] = waiting + new
+        return new
+
+
+class LeasedMessage(Struct, array_like=True, frozen=True):
+    """A message under a lease; `received_at` in Unix seconds."""
+
+    seq: int
+    lane: int
+    attempts: int
+    received_at: float
+    message: Message
+
+
+class Leased(Struct, frozen=True):
+    """What a lease holds; an epoch is never given twice."""
+
+    epoch: int
+    lanes: tuple[int, ...]
+    rows: list[LeasedMessage]
+
+
+class LeaseMessages(Command[Leased], frozen=True):
+    """Leases the free lanes with the oldest messages, at most 16 lanes and `limit` messages, for `seconds`."""
+
+    result: ClassVar[Any] = Leased
+    limit: int
+    seconds: float
+
+    def apply(self, context: Context) -> Leased:
+        _wake_delayed(context)
+        epoch = context.value("SELECT max(epoch) + 1 FROM lanes")
+        bindings: dict[str, Any] = {"at": context.at, "limit": self.limit, "scan": 4 * self.limit, "share": SHARE}
+        rows: list[LeasedMessage] = []
+        if _waiting(context):
+            rows = _ROWS.decode(context.value(_LEASABLE, bindings))
+        lanes = tuple(dict.fromkeys(row.lane for row in rows))
+        if rows:
+            until = context.at + self.seconds
+            context.run(_TAKE, {"lanes": encode(lanes), "epoch": epoch, "until": until, "last": rows[-1].seq})
+        return Leased(epoch=epoch, lanes=lanes, rows=rows)
+
+
+class Settlement(Command[None], frozen=True):
+    """Base of what a lease's holder does to its messages; refused when the lease is not its lanes' latest."""
+
+    epoch: int
+    lanes: tuple[int, ...]
+
+    def check(self, context: Context) -> None:
+        """Raises StaleLeaseError unless every lane is still under this lease."""
+        held = context.value("SELECT count(*) FROM lanes WHERE epoch = ? AND leased_until > 0", (self.epoch,))
+        if held != len(self.lanes):
+            raise StaleLeaseError("the lease ran out and was taken over")
+
+
+class RenewLease(Settlement, frozen=True):
+    """Starts the lease's time anew."""
+
+    seconds: float
+
+    def apply(self, context: Context) -> None:
+        self.check(context)
+        context.run("UPDATE lanes SET leased_until = ? WHERE epoch = ?", (context.at + self.seconds, self.epoch))
+
+
+class Buried(Struct, frozen=True):
+    """A message that goes to the dead letters."""
+
+    seq: int
+    reason: str
+
+
+class Settle(Settlement, frozen=True):
+    """Ends a lease of `count` messages in one transaction.
+
+    Appends the decisions with the actions they intend, puts aside what is to be tried again `delay` seconds from now,
+    moves to the dead letters what is given up, and moves the lanes' cursors past all of it.
+    """
+
+    count: int
+    records: tuple[Record, ...] = ()
+    again: tuple[int, ...] = ()
+    delay: float = 0.0
+    buried: tuple[Buried, ...] = ()
+
+    def apply(self, context: Context) -> None:
+        self.check(context)
+        append(context, self.records)
+        if self.again:
+            context.run(_DELAY, {"seqs": encode(self.again), "due": context.at + self.delay})
+            context.counts.pop("due", None)
+        if self.buried:
+            context.run(
+                _BURY, {"buried": encode([(letter.seq, letter.reason) for letter in self.buried]), "at": context.at}
+            )
+        waiting = _waiting(context)
+        context.run(_FREE, {"epoch": self.epoch})
+        context.counts["waiting"] = waiting - self.count
+        _sweep(context, self.count)
+
+
+class AskDepth(Query[Depth], frozen=True):
+    """How full the queue is."""
+
+    result: ClassVar[Any] = Depth
+
+    def answer(self, context: Context) -> Depth:
+        unsettled, leased, oldest, delayed, dead = next(context.connection.execute(_DEPTH, {"at": context.at}))
+        age = max(0.0, context.at - oldest) if oldest is not None else 0.0
+        return Depth(
+            waiting=unsettled - leased, leased=leased, delayed=delayed, dead=dead, oldest=timedelta(seconds=age)
+        )
+
+
+def _waiting(context: Context) -> int:
+    """Messages not yet settled, counted once a process and kept up to date by the one writer."""
+    if "waiting" not in context.counts:
+        context.counts["waiting"] = context.value(f"SELECT count(*) {_UNSETTLED}")
+    return context.counts["waiting"]
+
+
+def _wake_delayed(context: Context) -> None:
+    if "due" not in context.counts:
+        context.counts["due"] = int(context.value("SELECT min(due) FROM delayed") or 2**40)
+    if context.at >= context.counts["due"]:
+        context.run(_REQUEUE, {"at": context.at})
+        context.run("DELETE FROM delayed WHERE due <= ?", (context.at,))
+        context.counts.clear()
+
+
+def _sweep(context: Context, settled: int) -> None:
+    context.counts["settled"] = context.counts.get("settled", 0) + settled
+    if context.counts["settled"] >= SWEEP:
+        context.counts["settled"] = 0
+        context.run(_CATCH_UP)
+        context.run(f"DELETE FROM queue WHERE seq < coalesce((SELECT min(q.seq) {_UNSETTLED}), 9e18)")
+
+
+_ROWS: Final = msgspec.json.Decoder(list[LeasedMessage])
+
+_UNSETTLED: Final = """
+    FROM queue q CROSS JOIN lanes l ON l.lane = q.lane
+    WHERE q.seq > (SELECT min(cursor) FROM lanes) AND q.seq > l.cursor
+"""
+_ENQUEUE: Final = """
+    INSERT INTO queue (lane, received_at, key, digest, message)
+    SELECT value ->> 0, :at, value ->> 1, value ->> 2, value -> 3 FROM json_each(:rows)
+"""
+_REMEMBER: Final = (
+    "INSERT OR IGNORE INTO seen (key, digest, at, seq) SELECT key, digest, :at, seq FROM queue WHERE seq >= :first"
+)
+_CONFLICT: Final = """
+    SELECT min(q.seq) - :first FROM queue q JOIN seen s ON s.key = q.key WHERE q.seq >= :first AND s.digest <> q.digest
+"""
+_DROP_KNOWN: Final = """
+    DELETE FROM queue WHERE seq >= :first AND seq NOT IN (
+        SELECT q.seq FROM queue q JOIN seen s ON s.key = q.key WHERE q.seq >= :first AND s.seq = q.seq
+    )
+"""
+_REQUEUE: Final = """
+    INSERT INTO queue (lane, attempts, received_at, message)
+    SELECT lane, attempts, received_at, message FROM delayed WHERE due <= :at ORDER BY id
+"""
+# CROSS JOIN pins the order of the loops: the log by its number, the lane of each message beside it.
+_LEASABLE: Final = """
+    WITH head AS MATERIALIZED (
+        SELECT q.seq, q.lane FROM queue q CROSS JOIN lanes l ON l.lane = q.lane
+        WHERE q.seq > (SELECT min(cursor) FROM lanes WHERE leased_until <= :at)
+          AND q.seq > l.cursor AND l.leased_until <= :at
+        ORDER BY q.seq LIMIT :scan
+    ),
+    chosen AS MATERIALIZED (SELECT lane FROM head GROUP BY lane ORDER BY min(seq) LIMIT :share)
+    SELECT json_group_array(json_array(seq, lane, attempts, received_at, json(message))) FROM (
+        SELECT q.seq, q.lane, q.received_at, q.message,
+               q.attempts + iif(l.leased_until > 0 AND q.seq <= l.leased_through, l.lost + 1, 0) AS attempts
+        FROM head CROSS JOIN queue q ON q.seq = head.seq JOIN lanes l ON l.lane = q.lane
+        WHERE head.lane IN (SELECT lane FROM chosen) ORDER BY head.seq LIMIT :limit
+    )
+"""
+_TAKE: Final = """
+    UPDATE lanes SET epoch = :epoch, lost = iif(leased_until > 0, lost + 1, 0), leased_until = :until,
+        leased_through = :last
+    WHERE lane IN (SELECT value FROM json_each(:lanes))
+"""
+# An idle lane's cursor follows the log, so that no scan starts far behind.
+_CATCH_UP: Final = f"""
+    UPDATE lanes SET cursor = coalesce((SELECT max(seq) FROM queue), cursor)
+    WHERE leased_until = 0 AND lane NOT IN (SELECT q.lane {_UNSETTLED})
+"""
+_FREE: Final = "UPDATE lanes SET cursor = leased_through, leased_until = 0, lost = 0 WHERE epoch = :epoch"
+_DELAY: Final = """
+    INSERT INTO delayed (due, lane, attempts, received_at, message)
+    SELECT :due, q.lane, q.attempts + l.lost + 1, q.received_at, q.message
+    FROM json_each(:seqs) j CROSS JOIN queue q ON q.seq = j.value JOIN lanes l ON l.lane = q.lane ORDER BY q.seq
+"""
+_BURY: Final = """
+    INSERT INTO dead_letters (at, reason, attempts, lane, received_at, message)
+    SELECT :at, j.value ->> 1, q.attempts + l.lost, q.lane, q.received_at, q.message
+    FROM json_each(:buried) j CROSS JOIN queue q ON q.seq = j.value ->> 0 JOIN lanes l ON l.lane = q.lane ORDER BY q.seq
+"""
+_DEPTH: Final = f"""
+    SELECT count(*), coalesce(sum(l.leased_until > :at AND q.seq <= l.leased_through), 0), min(q.received_at),
+           (SELECT count(*) FROM delayed), (SELECT count(*) FROM dead_letters)
+    {_UNSETTLED}
+"""

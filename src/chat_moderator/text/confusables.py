@@ -1,0 +1,59 @@
+"""Reads letters of other scripts that look like Latin ones as Latin, where a word mixes scripts. After the marks.
+
+A word wholly in one script is that script's: "рост" stays Russian. The letter shapes are those a reader takes for Latin in common fonts.
+"""
+
+from typing import Final
+
+_LOOKALIKES: Final = {
+    "a": "аαаɑ⍺ꓮᎪ∀ạ",
+    "b": "вьвбЬƅᏏꓐβ฿₿",
+    "c": "сϲᴄⅽⲥꓚᏟ¢ↄ",
+    "d": "ԁɗⅾᏧꓒժ",
+    "e": "еє℮ҽёэεꓰᎬ€∃",
+    "f": "ғƒꓝքϝ",
+    "g": "ԍɡցꓖᏀğ",
+    "h": "һհнҺнꓧᎻℎ",
+    "i": "іıɩιіӏᎥꓲ¡ɪ",
+    "j": "јϳꓙᎫյ",
+    "k": "кκқкꓗᏦ",
+    "l": "ӏլⅼιꓡᏞ£ℓ|",
+    "m": "мⅿꓟᎷм",
+    "n": "пոռηƞꓠп",
+    "o": "оοօσоꓳஓ௦ഠ०੦૦၀ｏ〇⊙",
+    "p": "рρⲣρꓑᏢ₽",
+    "q": "ԛգզꓑ",
+    "r": "гᴦꓣᏒг",
+    "s": "ѕꜱꓢᏚՏ§",
+    "t": "тτտꓔᎢт†",
+    "u": "υսцʋꓴᑌ∪µμ",
+    "v": "ѵνꓦᏙ∨√",
+    "w": "шѡωԝшꓪᏔɯщ₩",
+    "x": "хχ×ⅹꓫхжж",
+    "y": "уγүұꓬуч¥",
+    "z": "ᴢꓜᏃʐ",
+}
+_LATIN: Final = {look: letter for letter, looks in _LOOKALIKES.items() for look in looks.lower()}
+_UPSIDE_DOWN: Final = dict(zip("ɐqɔpǝɟƃɥᴉɾʞʃɯuodbɹsʇnʌʍxʎz", "abcdefghijklmnopqrstuvwxyz", strict=True))
+_TURNED_ONLY: Final = frozenset("ɐɔǝɟƃɥᴉɾʞʃɯɹʇʌʍʎ")
+_ENOUGH_TURNED: Final = 2
+
+
+def fold_confusables(word: str) -> str:
+    """The word in Latin letters if it mixes Latin with look-alikes and nothing else, otherwise as it is; length unchanged."""
+    if word.isascii() or not any("a" <= character <= "z" for character in word):
+        return word
+    folded = look_latin(word)
+    return folded if all(character < "\u0250" or not character.isalpha() for character in folded) else word
+
+
+def look_latin(word: str) -> str:
+    """What the word looks like to somebody who reads Latin only; letters without a Latin look stay. Length unchanged."""
+    return "".join(_LATIN.get(character, character) for character in word)
+
+
+def turn_around(word: str) -> str:
+    """A word typed upside down, the right way up and round; any other as it is. Length unchanged, order reversed."""
+    if sum(character in _TURNED_ONLY for character in word) < _ENOUGH_TURNED:
+        return word
+    return "".join(_UPSIDE_DOWN.get(character, character) for character in reversed(word))

@@ -1,0 +1,41 @@
+"""Digits and signs that stand for letters: "sh1t", "@$$", "h4x0r". Doubtful, so it gives readings and the caller's vocabulary chooses."""
+
+import re
+from itertools import islice, product
+from typing import Final
+
+_LETTERS: Final = {
+    "0": "o",
+    "1": "il",
+    "2": "z",
+    "3": "e",
+    "4": "a",
+    "5": "s",
+    "6": "gb",
+    "7": "t",
+    "8": "b",
+    "9": "g",
+    "@": "a",
+    "$": "s",
+    "!": "il",
+    "|": "il",
+    "+": "t",
+    "(": "c",
+    "<": "c",
+    "¡": "i",
+    "€": "e",
+    "£": "l",
+    "¢": "c",
+    "¥": "y",
+    "×": "x",
+}
+SIGNS: Final = "".join(_LETTERS)
+_AMBIGUOUS_TRIED: Final = 8
+
+
+def leet_readings(word: str) -> list[str]:
+    """The word with its digits and signs read as letters, each reading once, at most eight; none if it has no letter or no such sign."""
+    if not any(character.isalpha() for character in word) or not any(character in _LETTERS for character in word):
+        return []
+    options = [_LETTERS.get(character, character) for character in word]
+    return ["".join(letters) for letters in islice(product(*options), _AMBIGUOUS_TRIED)]

@@ -1,0 +1,21 @@
+"""From a whole text to its words: every transformer in its place."""
+
+from chat_moderator.text.bidi import undo_override
+from chat_moderator.text.mapped import Mapped
+from chat_moderator.text.spacing import join_letters
+from chat_moderator.text.words import Known, Word, read_token, tokens
+
+
+def rewrite(text: str) -> Mapped:
+    """The text with overrides undone and lone letters joined; what needs more than one token to be seen."""
+    return join_letters(undo_override(Mapped.of(text)))
+
+
+def read(text: str, known: Known) -> list[Word]:
+    """Every word of the text as it reads once disguises are undone, in order, with its place in the text as given."""
+    mapped = rewrite(text)
+    return [
+        Word(word.text, *mapped.span(word.start, word.end))
+        for token, offset in tokens(mapped.text)
+        for word in read_token(token, known, offset)
+    ]
