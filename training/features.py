@@ -92,11 +92,11 @@ class Extractor:
         parts, hashes = [], []
         for begin in range(0, len(words), 100_000):
             part = words[begin : begin + 100_000]
-            buckets, starts, part_hashes = word_features(part)
-            word_of = np.repeat(np.arange(len(part)), np.diff(starts, append=len(buckets)))
-            here, column = np.nonzero(buckets >= 0)
-            parts.append(
-                sp.csr_matrix((np.ones(len(here), np.float32), (word_of[here], buckets[here, column])), (len(part), 1 << BITS))
-            )
-            hashes.append(part_hashes)
+            features = word_features(part)
+            word_of = np.repeat(np.arange(len(part)), np.diff(features.starts, append=len(features.grams)))
+            here, column = np.nonzero(features.grams >= 0)
+            buckets = np.concatenate([features.whole, features.grams[here, column]])
+            owners = np.concatenate([np.arange(len(part)), word_of[here]])
+            parts.append(sp.csr_matrix((np.ones(len(buckets), np.float32), (owners, buckets)), (len(part), 1 << BITS)))
+            hashes.append(features.hashes)
         return sp.vstack(parts, format="csr"), np.concatenate(hashes)

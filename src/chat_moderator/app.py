@@ -18,7 +18,7 @@ from chat_moderator.moderator.feed import SinkFeed
 from chat_moderator.moderator.moderator import Moderator, Recorder
 from chat_moderator.moderator.outbox import OutboxExecutor
 from chat_moderator.moderator.worker import Worker
-from chat_moderator.policy.policy import ThresholdPolicy
+from chat_moderator.policy.thresholds import ThresholdPolicy
 from chat_moderator.protocols import Action, Classifier, Queue
 from chat_moderator.queues.embedded import EmbeddedQueue
 from chat_moderator.sinks.metrics import Metrics
@@ -96,8 +96,8 @@ def build_cascade(settings: Settings) -> Cascade:
     return Cascade(build(settings.cascade.tiers, "cascade.tiers"), build(settings.cascade.hints, "cascade.hints"))
 
 
-def build_policy(settings: Settings, metrics: Metrics | None = None) -> ThresholdPolicy:
-    """The policy that the settings describe.
+def build_policy(settings: Settings, on_rule_failure: Callable[[str], None] = lambda _: None) -> ThresholdPolicy:
+    """The policy that the settings describe; `on_rule_failure` is told the name of a rule that failed on a message.
 
     Raises:
         ConfigError: a threshold, an action or a rule is wrong.
@@ -106,7 +106,7 @@ def build_policy(settings: Settings, metrics: Metrics | None = None) -> Threshol
         settings.policy,
         settings.communities,
         actions=registry.names("action"),
-        on_rule_failure=metrics.rule_failed if metrics is not None else None,
+        on_rule_failure=on_rule_failure,
     )
 
 
@@ -129,7 +129,7 @@ class App:
         self._path = path
         self._stamp = _stamp(path)
         self._refused = ""
-        policy = build_policy(settings, self.metrics)
+        policy = build_policy(settings, self.metrics.rule_failed)
         self.actions = self._build_actions(settings)
         self.moderator = Moderator(build_cascade(settings), policy, performable=self._performable)
         with contextlib.suppress(FileExistsError, FileNotFoundError, PermissionError):
@@ -215,7 +215,7 @@ class App:
         """
         try:
             settings = config.read(self._path)
-            policy = build_policy(settings, self.metrics)
+            policy = build_policy(settings, self.metrics.rule_failed)
         except ConfigError as problem:
             self._refused = f"the configuration was not reloaded: {problem}"
             self.metrics.reloaded("refused")

@@ -247,6 +247,8 @@ def _flags(token: str) -> int:
 
 
 def _read(token: str, weights: NgramWeights) -> list[Word]:
+    if len(token) <= _LONGEST_REMEMBERED:
+        return read_token(token, weights.known)
     return [word for piece, _ in tokens(token) for word in read_token(piece, weights.known)]
 
 

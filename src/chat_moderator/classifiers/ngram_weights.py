@@ -54,7 +54,7 @@ class NgramWeights:
                 self.bias: NDArray[np.float32] = arrays["bias"]
                 self.vocabulary: frozenset[int] = frozenset(arrays["vocabulary"].tolist())
             self.values = np.concatenate([np.zeros((1, len(self.metadata.labels)), np.int8), weights])
-            self.rows = np.zeros(1 << BITS, np.int32)
+            self.rows = np.zeros((1 << BITS) + 1, np.int32)
             self.rows[buckets] = np.arange(1, len(buckets) + 1)
         except (KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
             raise ConfigError(str(path), f"does not hold n-gram weights: {error}") from error
@@ -65,11 +65,17 @@ class NgramWeights:
 
     def word_shares(self, words: list[str]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint64]]:
         """What the n-grams of each word add up to (words, labels), how many there are, and the hash of each word; `words` is not empty."""
-        buckets, starts, hashes = word_features(words)
-        rows = np.where(buckets >= 0, self.rows[buckets], 0)
-        sums = self.values[rows].sum(axis=1, dtype=np.float32)
-        counts = (buckets >= 0).sum(axis=1, dtype=np.float32)
-        return np.add.reduceat(sums, starts), np.add.reduceat(counts, starts), hashes
+        features = word_features(words)
+        # Bucket -1 (none) reads the last entry of `rows`, which is 0.
+        sums = np.zeros((len(features.grams), self.values.shape[1]), np.float32)
+        counts = np.zeros(len(features.grams), np.float32)
+        for column in features.grams.T:
+            here = self.rows.take(column)
+            sums += self.values.take(here, axis=0)
+            counts += column >= 0
+        sums = np.add.reduceat(sums, features.starts)
+        sums += self.values.take(self.rows.take(features.whole), axis=0)
+        return sums, np.add.reduceat(counts, features.starts) + 1, features.hashes
 
     def pair_rows(self, first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.int32]:
         """The row of each pair of word hashes; 0 for pairs that say nothing."""

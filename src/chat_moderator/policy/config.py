@@ -14,7 +14,7 @@ MAX_NAME_LENGTH: Final = 100
 NO_TEXTS: Final = MappingProxyType[str, str]({})
 
 
-class RuleConfig(Struct):
+class RuleConfig(Struct, frozen=True):
     """One CEL rule. `actions` are done besides those that follow the verdict anyway."""
 
     name: str
@@ -23,24 +23,25 @@ class RuleConfig(Struct):
     actions: tuple[str, ...] = ()
 
 
-class ActionsConfig(Struct):
+class ActionsConfig(Struct, frozen=True):
     """The actions that follow a verdict, in order; None where nothing is said."""
 
     block: tuple[str, ...] | None = None
     hold: tuple[str, ...] | None = None
 
 
-class RepliesConfig(Struct):
+class RepliesConfig(Struct, frozen=True):
     """Texts for the author by language tag, `default` for every other language; may hold {label} and {rule}."""
 
     block: dict[str, str] = {}
     hold: dict[str, str] = {}
 
 
-class PolicyConfig(Struct):
-    """One `policy` table. None or empty means that nothing is said, and what lies outside (then the preset) holds.
+class PolicyConfig(Struct, frozen=True):
+    """One `policy` table. None or empty says nothing: then what lies outside applies, and at last the preset.
 
-    Thresholds are above 0 and at most 1. `threshold` stands for every label that the preset blocks, `hold` for every label that it holds.
+    Thresholds are above 0 and at most 1. `threshold` stands for every label that the preset blocks, `hold` for
+    every label that it holds.
     """
 
     preset: PresetName | None = None
@@ -53,13 +54,13 @@ class PolicyConfig(Struct):
     rules: tuple[RuleConfig, ...] = ()
 
 
-class ChannelConfig(Struct):
+class ChannelConfig(Struct, frozen=True):
     """What a channel has of its own."""
 
     policy: PolicyConfig = PolicyConfig()
 
 
-class CommunityConfig(Struct):
+class CommunityConfig(Struct, frozen=True):
     """What a community has of its own, and its channels by name."""
 
     policy: PolicyConfig = PolicyConfig()
@@ -78,7 +79,7 @@ def with_threshold(config: PolicyConfig, value: float) -> PolicyConfig:
 
 
 def overridden(outer: PolicyConfig, inner: PolicyConfig) -> PolicyConfig:
-    """`outer` with what `inner` says; a preset named by `inner` ends all thresholds of `outer`; rules of `inner` come first."""
+    """`outer` with what `inner` says. A preset in `inner` ends all thresholds of `outer`; its rules come first."""
     numbers = PolicyConfig(preset=inner.preset) if inner.preset else outer
     return PolicyConfig(
         preset=numbers.preset,

@@ -1,4 +1,4 @@
-"""Compiles a rule's expression and checks it by a trial of each of its parts, also of those that a whole trial would not reach.
+"""Compiles a rule's expression, and checks it by a trial of each part, also of those a whole trial would not reach.
 
 The language is CEL (https://github.com/google/cel-spec).
 """
@@ -10,8 +10,18 @@ from typing import Any, Final, NamedTuple
 
 import cel
 
-from chat_moderator.policy.facts import SAMPLE_TIME, SAMPLES, Fact
-from chat_moderator.policy.names import MACROS, MATCHES, InvalidExpressionError, Names, known, resolve, searcher
+from chat_moderator.policy.facts import SAMPLES, Fact
+from chat_moderator.policy.names import (
+    FUNCTIONS,
+    MACROS,
+    MATCHES,
+    METHODS,
+    InvalidExpressionError,
+    Names,
+    known,
+    resolve,
+    searcher,
+)
 
 MAX_LENGTH: Final = 2000
 MAX_LOOPS: Final = 2
@@ -40,7 +50,8 @@ def compiled(source: str) -> Expression:
     """Compiles `source`, at most 2,000 characters of CEL that come to a bool.
 
     Raises:
-        InvalidExpressionError: syntax (with the position), an unknown name or function, a wrong type, an optional fact without `has()`.
+        InvalidExpressionError: syntax (with the position), an unknown name or function, a wrong type, an optional fact
+            without `has()`.
     """
     if not source.strip():
         raise InvalidExpressionError("is empty; write a condition such as 'scores.spam > 0.5'")
@@ -70,8 +81,8 @@ def _check_syntax(source: str) -> None:
 class _Trial:
     """Walks the operands of an expression as CEL's grammar nests them.
 
-    Each is evaluated on a sample message, and what it may come to without the optional facts is followed upwards: an error may only
-    stand where `has()` (or anything else that is then false) keeps it from counting.
+    Each is evaluated on a sample message. What it may come to without the optional facts is followed upwards: an error
+    may only stand where `has()` keeps it from counting.
     """
 
     def __init__(self, source: str, names: Names) -> None:
@@ -82,8 +93,7 @@ class _Trial:
         self._loops = 0
         functions = {MATCHES: searcher(names.patterns)}
         self._complete, self._sparse = (
-            cel.Context({name: fact(*sample, SAMPLE_TIME) for name, fact in names.facts.items()}, functions)
-            for sample in SAMPLES
+            cel.Context({name: fact(sample) for name, fact in names.facts.items()}, functions) for sample in SAMPLES
         )
 
     def run(self) -> None:
@@ -115,7 +125,7 @@ class _Trial:
         return self._joined("&&", self._operand, decisive=False)
 
     def _joined(self, sign: str, operand: Callable[[], Outcomes], *, decisive: bool) -> Outcomes:
-        """Operands joined by `sign`; one that comes to `decisive` decides, even beside an error (CEL's `&&` and `||` commute)."""
+        """Operands joined by `sign`; one that comes to `decisive` decides, even beside an error: both signs commute."""
         start = self._at
         outcomes = operand()
         if self._peek() == sign:
@@ -142,7 +152,7 @@ class _Trial:
         return frozenset(None if outcome is None else outcome != negated for outcome in outcomes)
 
     def _relation(self, start: int, first: int, outcomes: Outcomes) -> Outcomes:
-        """Values, calls and comparisons up to the next operand; `outcomes` are those of a bracket that was read before."""
+        """Values, calls and comparisons up to the next operand; `outcomes` are those of a bracket read before."""
         direct = set()
         while (token := self._peek()) not in _ENDS:
             if token in _OPENING:
@@ -196,7 +206,7 @@ class _Trial:
     def _evaluated(
         self, start: int, end: int, context: cel.Context, *, must_be_bool: bool = False, lenient: bool = False
     ) -> Any:
-        """The value of the tokens from `start` to `end`; `lenient` lets pass what may be a matter of values, as 1 / 0 is."""
+        """The value of some tokens; `lenient` lets pass what is a matter of values, as 1 / 0 is."""
         shown = self._shown(start, end)
         try:
             value = cel.compile(" ".join(self._tokens[start:end])).execute(context)
@@ -226,12 +236,16 @@ def _kind(value: object) -> str:
         return "a truth value"
     if isinstance(value, int | float):
         return "a number"
-    return {str: "a text", bytes: "bytes", list: "a list", dict: "a map"}.get(type(value), "")
+    return "a text" if isinstance(value, str) else ""
 
 
 def _reason(error: Exception) -> str:
-    """Names are known by now, so what the library calls undefined is a function that does not take these types."""
+    """What the library means: it also calls a function undefined when it does not take the types that it is given."""
     undefined = _UNDEFINED.match(str(error))
-    if undefined:
+    if undefined and undefined[1].removesuffix("__") in (*FUNCTIONS, *METHODS):
         return f"{undefined[1].removesuffix('__')}() does not take values of these types"
+    if undefined:
+        return f"unknown name {undefined[1]!r}"
+    if str(error).startswith("No such overload"):
+        return "these types do not go together; int(), double() and string() convert"
     return str(error).partition(". ")[0]

@@ -4,12 +4,21 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from chat_moderator.types import LABELS, Assessment, Author, Message
 
-Fact = Callable[[Message, Assessment, datetime], Any]
-"""The value of a fact for a message, its assessment and the current time: bool, int, float, str, list or None (unknown)."""
+
+class Case(NamedTuple):
+    """What facts are drawn from; `at` is the current time, in UTC."""
+
+    message: Message
+    assessment: Assessment
+    at: datetime
+
+
+Fact = Callable[[Case], Any]
+"""The value of a fact: bool, int, float, str, list, or None where it is unknown."""
 
 # Each pattern takes time linear in the text: no repetition is followed by what it may itself match.
 _LINK: Final = re.compile(r"(?:https?://|www\.|\.[a-z]{2,24}/)\S*", re.IGNORECASE)
@@ -59,11 +68,11 @@ def _age_days(author: Author, at: datetime) -> float | None:
 
 
 def _score(label: str) -> Fact:
-    return lambda message, assessment, at: assessment.scores.get(label, 0.0)
+    return lambda case: case.assessment.scores.get(label, 0.0)
 
 
 def _hint(label: str) -> Fact:
-    return lambda message, assessment, at: assessment.hints.get(label, 0.0)
+    return lambda case: case.assessment.hints.get(label, 0.0)
 
 
 FACTS: Final[MappingProxyType[str, MappingProxyType[str, Fact]]] = MappingProxyType(
@@ -72,39 +81,39 @@ FACTS: Final[MappingProxyType[str, MappingProxyType[str, Fact]]] = MappingProxyT
         "hints": MappingProxyType({label: _hint(label) for label in LABELS}),
         "text": MappingProxyType(
             {
-                "original": lambda message, assessment, at: message.text,
-                "length": lambda message, assessment, at: len(message.text),
-                "words": lambda message, assessment, at: len(message.text.split()),
-                "lines": lambda message, assessment, at: len(message.text.splitlines()),
-                "links": lambda message, assessment, at: _links(message.text),
-                "mentions": lambda message, assessment, at: _mentions(message.text),
-                "emojis": lambda message, assessment, at: _emojis(message.text),
-                "capitals": lambda message, assessment, at: _capitals(message.text),
+                "original": lambda case: case.message.text,
+                "length": lambda case: len(case.message.text),
+                "words": lambda case: len(case.message.text.split()),
+                "lines": lambda case: len(case.message.text.splitlines()),
+                "links": lambda case: _links(case.message.text),
+                "mentions": lambda case: _mentions(case.message.text),
+                "emojis": lambda case: _emojis(case.message.text),
+                "capitals": lambda case: _capitals(case.message.text),
             }
         ),
         "author": MappingProxyType(
             {
-                "id": lambda message, assessment, at: message.author.id,
-                "name": lambda message, assessment, at: message.author.name,
-                "roles": lambda message, assessment, at: list(message.author.roles),
-                "age_days": lambda message, assessment, at: _age_days(message.author, at),
+                "id": lambda case: case.message.author.id,
+                "name": lambda case: case.message.author.name,
+                "roles": lambda case: list(case.message.author.roles),
+                "age_days": lambda case: _age_days(case.message.author, case.at),
             }
         ),
         "message": MappingProxyType(
             {
-                "platform": lambda message, assessment, at: message.platform,
-                "community": lambda message, assessment, at: message.community,
-                "channel": lambda message, assessment, at: message.channel,
-                "client": lambda message, assessment, at: message.client,
-                "language": lambda message, assessment, at: message.language or "",
-                "is_edit": lambda message, assessment, at: message.revision > 0,
-                "is_reply": lambda message, assessment, at: message.reply_to is not None,
+                "platform": lambda case: case.message.platform,
+                "community": lambda case: case.message.community,
+                "channel": lambda case: case.message.channel,
+                "client": lambda case: case.message.client,
+                "language": lambda case: case.message.language or "",
+                "is_edit": lambda case: case.message.revision > 0,
+                "is_reply": lambda case: case.message.reply_to is not None,
             }
         ),
         "model": MappingProxyType(
             {
-                "tier": lambda message, assessment, at: assessment.tier,
-                "degraded": lambda message, assessment, at: assessment.degraded,
+                "tier": lambda case: case.assessment.tier,
+                "degraded": lambda case: case.assessment.degraded,
             }
         ),
     }
@@ -113,8 +122,8 @@ FACTS: Final[MappingProxyType[str, MappingProxyType[str, Fact]]] = MappingProxyT
 
 MAPS: Final[MappingProxyType[str, Fact]] = MappingProxyType(
     {
-        "scores": lambda message, assessment, at: dict.fromkeys(LABELS, 0.0) | assessment.scores,
-        "hints": lambda message, assessment, at: dict.fromkeys(LABELS, 0.0) | assessment.hints,
+        "scores": lambda case: dict.fromkeys(LABELS, 0.0) | case.assessment.scores,
+        "hints": lambda case: dict.fromkeys(LABELS, 0.0) | case.assessment.hints,
     }
 )
 """The roots that may also be used as a whole, as a map from label to score."""
@@ -122,9 +131,9 @@ MAPS: Final[MappingProxyType[str, Fact]] = MappingProxyType(
 OPTIONAL: Final = frozenset({("author", "age_days")})
 """The facts that may be unknown; a rule asks `has(author.age_days)` first. Every other fact always has a value."""
 
-SAMPLE_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_SAMPLE_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
 SAMPLES: Final = (
-    (
+    Case(
         Message(
             id="1",
             text="HELLO @moderator, see https://chat.example/rules \U0001f600\nand more",
@@ -136,15 +145,16 @@ SAMPLES: Final = (
                 id="1",
                 name="somebody",
                 roles=("member", "helper", "editor"),
-                joined_at=SAMPLE_TIME - timedelta(days=30),
+                joined_at=_SAMPLE_TIME - timedelta(days=30),
             ),
-            sent_at=SAMPLE_TIME,
+            sent_at=_SAMPLE_TIME,
             revision=1,
             reply_to="0",
             language="en",
         ),
         Assessment(scores=dict.fromkeys(LABELS, 0.5), tier="ngram", model="1", hints=dict.fromkeys(LABELS, 0.5)),
+        _SAMPLE_TIME,
     ),
-    (Message(id="1", text=""), Assessment(scores={}, tier="", model="")),
+    Case(Message(id="1", text=""), Assessment(scores={}, tier="", model=""), _SAMPLE_TIME),
 )
 """What every rule is tried on when it is loaded: a message with everything, and one without what is optional."""

@@ -37,7 +37,7 @@ _REQUESTS: Final = tuple(
     if kind.__module__ in _MODULES and not kind.__subclasses__()
 )
 _REQUEST: Final = msgspec.msgpack.Decoder(tuple[int, Union[_REQUESTS]])  # type: ignore[valid-type]  # noqa: UP007
-_ANSWER: Final = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw | None, list[str] | None])
+_ANSWER: Final = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw, list[str] | None])
 
 
 class StoreServer:
@@ -164,7 +164,7 @@ class RemoteStore:
                 if problem is not None:
                     future.set_exception(_error(*problem))
                 else:
-                    future.set_result(result or msgspec.Raw(b"\xc0"))
+                    future.set_result(result)
         finally:
             for future in self._waiting.values():
                 if not future.done():

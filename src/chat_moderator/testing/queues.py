@@ -147,12 +147,12 @@ async def takes_every_revision(queue: Queue, advance: Callable[[float], None]) -
 async def refuses_a_key_with_another_text_and_keeps_nothing(queue: Queue, advance: Callable[[float], None]) -> None:
     """The whole batch is refused and the culprit named."""
     await queue.put([make_message("one", id="same")])
+    refused = None
     try:
         await queue.put([make_message(), make_message("other", id="same")])
     except ConflictError as conflict:
-        assert (conflict.index, conflict.message_id) == (1, "same")
-    else:
-        raise AssertionError("the same key with another text was taken")
+        refused = (conflict.index, conflict.message_id)
+    assert refused == (1, "same"), "the same key with another text is refused, and named"
     assert (await queue.depth()).waiting == 1
 
 

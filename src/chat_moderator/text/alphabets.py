@@ -18,6 +18,7 @@ _NAMED_LETTER: Final = re.compile(
     r"|LATIN LETTER SMALL CAPITAL ([A-Z])|MODIFIER LETTER (?:SMALL|CAPITAL) ([A-Z])|COMBINING LATIN SMALL LETTER ([A-Z])"
 )
 _INVISIBLE_LETTERS: Final = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f\u180e")
+_APOSTROPHES: Final = frozenset("\u2018\u2019\u02bc\uff07")
 _REGIONAL: Final = re.compile("[\U0001f1e6-\U0001f1ff]+")
 _FLAG: Final = 2
 
@@ -30,6 +31,8 @@ def fold_character(character: str) -> str:
         return ""
     if category == "Mn" or category == "Cs":
         return _combining_letter(character) if category == "Mn" else ""
+    if character in _APOSTROPHES:
+        return "'"
     folded = unicodedata.normalize("NFKC", character)
     if len(folded) > 1 and not folded.isalnum():
         folded = "".join(part for part in folded if part.isalnum()) or folded

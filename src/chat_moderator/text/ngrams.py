@@ -5,7 +5,7 @@ finished by a multiplication whose top bits count (Dietzfelbinger et al., 1997).
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ _WORD: Final = np.uint64(0xA0761D6478BD642F)
 _NEXT: Final = np.uint64(0xE7037ED1A0B428DB)
 _SHIFT: Final = np.uint64(64 - BITS)
 _MIX: Final = np.uint64(29)
-_SINGLE_FROM: Final = 0x2190
+_UNSPACED_FROM: Final = 0x2190
 _BOUNDS: Final = 2
 
 
@@ -34,34 +34,41 @@ def pair_hashes(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArra
     return (first * _WORD) ^ (second * _NEXT + _PRIME)
 
 
-def word_features(words: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint64]]:
-    """The n-grams of words, none of them empty.
+class WordFeatures(NamedTuple):
+    """The features of some words.
 
-    Returns:
-        Buckets, shape (characters with boundaries, 2 + len(SIZES)), -1 where there is no such n-gram: the whole word (on its first row),
-        single characters of unspaced scripts, then n-grams of each of SIZES; the first row of each word; the raw hash of each word.
+    `whole` is the bucket of each word, `hashes` its raw hash. `grams` are the buckets of the n-grams that begin at each character (with the
+    boundaries): a column of single characters of unspaced scripts, then one for each of SIZES; -1 where there is none. `starts` is
+    the first row of each word in `grams`.
     """
-    joined = "".join([f"\x02{word}\x03" for word in words])
-    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+
+    whole: NDArray[np.int32]
+    hashes: NDArray[np.uint64]
+    grams: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+
+def word_features(words: Sequence[str]) -> WordFeatures:
+    """Hashes words, of which there is at least one and none is empty."""
+    bounded = "\x02" + "\x03\x02".join(words) + "\x03"
+    codes = np.frombuffer(bounded.encode("utf-32-le", "surrogatepass"), np.uint32)
     lengths = np.fromiter(map(len, words), np.int64, len(words)) + _BOUNDS
     starts = np.cumsum(lengths) - lengths
-    left = np.repeat(starts + lengths, lengths) - np.arange(len(codes))
+    places = np.arange(len(codes)) - np.repeat(starts, lengths)
+    left = np.repeat(lengths, lengths) - places
 
     mixed = (codes + np.uint64(1)) * _FINISH
     mixed ^= mixed >> _MIX
-    buckets = np.full((len(codes), 2 + len(SIZES)), -1, np.int32)
-    buckets[:, 1] = np.where(codes >= _SINGLE_FROM, finish(mixed), -1)
+    grams = np.full((1 + len(SIZES), len(codes)), -1, np.int32)
+    unspaced = np.flatnonzero(codes >= _UNSPACED_FROM)
+    grams[0, unspaced] = finish(mixed[unspaced])
     rolling = mixed
-    for column, size in enumerate(SIZES, start=2):
-        longer = np.zeros_like(mixed)
-        count = max(0, len(codes) - size + 1)
-        longer[:count] = rolling[:count] * _PRIME + mixed[size - 1 :]
-        rolling = longer
-        buckets[:, column] = np.where(left >= size, finish(rolling), -1)
+    for row, size in enumerate(SIZES, start=1):
+        begins = max(0, len(codes) - size + 1)
+        rolling = rolling[:begins] * _PRIME + mixed[size - 1 :]
+        grams[row, :begins] = np.where(left[:begins] >= size, finish(rolling), -1)
 
     # A word's own hash: its characters weighed by powers of the prime, from its first character on.
-    powers = np.multiply.accumulate(np.full(int(lengths.max(initial=1)), _PRIME))
-    places = np.arange(len(codes)) - np.repeat(starts, lengths)
-    hashes = np.add.reduceat(mixed * powers[places], starts) if len(words) else np.zeros(0, np.uint64)
-    buckets[starts, 0] = finish(hashes * _WORD)
-    return buckets, starts, hashes
+    powers = np.multiply.accumulate(np.full(int(lengths.max()), _PRIME))
+    hashes = np.add.reduceat(mixed * powers[places], starts)
+    return WordFeatures(finish(hashes * _WORD), hashes, grams.T, starts)

@@ -10,12 +10,13 @@ from chat_moderator.text.words import SIGNS, tokens
 ENOUGH: Final = 3
 """So many lone letters in a row are a word; two may be "I a…" or initials."""
 
+_LONGEST_LETTER: Final = 8  # a letter with marks and invisible characters
 _UNSPACED_FROM: Final = 0x2190
 
 
 def stands_alone(token: str) -> bool:
     """Whether the token is one letter, digit or sign of a spaced script, after folding."""
-    if len(token) > 8:
+    if len(token) > _LONGEST_LETTER or (len(token) > 1 and token.isascii()):
         return False
     folded = "".join(map(fold_character, token))
     return len(folded) == 1 and ord(folded) < _UNSPACED_FROM

@@ -46,7 +46,10 @@ _LETTER: Final = rf"(?:[^\W_]|[{_MARKS}])"
 _PIECE: Final = re.compile(
     rf"{_LETTER}+(?:'{_LETTER}+|\*+{_LETTER}*)*|[\u2190-\u2bff\U0001f000-\U0001faff]|[^\w\u2190-\u2bff\U0001f000-\U0001faff]+|_+"
 )
-_PLAIN: Final = re.compile(r"[a-z]+")
+_SIMPLE: Final = re.compile(r"([\"'([{<~*#.,:;]*)([a-z]+(?:'[a-z]+)*)([.,;:?\"')\]}>~*!]*)")
+_DOUBLED: Final = re.compile(r"(.)\1+")
+_LONG_RUN: Final = re.compile(r"(.)\1\1")
+_UNREMARKABLE: Final = re.compile(r"[ -$'-~]+")  # printable ASCII but & and %
 _EDGES: Final = ".,;:?\"'()[]{}<>~-_/\\…“”‘’«»、。，！？*#=^`"
 _DOTTED: Final = re.compile(r"[^\W_](?:[\W_]{1,3}[^\W_]){2,}")
 _SCHEME: Final = re.compile(r"(?:[a-z][a-z0-9+.-]{1,12}://|www\.)\S*", re.IGNORECASE)
@@ -69,13 +72,21 @@ def tokens(text: str) -> Iterator[tuple[str, int]]:
 
 def read_token(token: str, known: Known, offset: int = 0) -> list[Word]:
     """The words of one token that begins at `offset` of the original text."""
-    lower = token.lower()
-    if _PLAIN.fullmatch(lower) and len(lower) == len(token):
-        if known(lower):
-            return [Word(lower, offset, offset + len(token))]
-        return [_best(Mapped.of(lower, offset), known)]
+    plain = token.replace("\u2019", "'")
+    if plain.isascii() and (simple := _SIMPLE.fullmatch(plain.lower())):
+        word = simple[2]
+        if known(word) or not _DOUBLED.search(word) or not (_LONG_RUN.search(word) or known(_DOUBLED.sub(r"\1", word))):
+            begin, end = offset + simple.start(2), offset + simple.end(2)
+            found = [Word(word, begin, end)]
+            if simple[1]:
+                found.insert(0, Word(simple[1][:_PUNCTUATION_KEPT], offset, begin))
+            if simple[3]:
+                found.append(Word(simple[3][:_PUNCTUATION_KEPT], end, offset + len(token)))
+            return found
     if mask := _mask(token, known):
         return [Word(mask, offset, offset + len(token)), *(_host(token, offset) if mask == LINK else ())]
+    if _UNREMARKABLE.fullmatch(token):
+        return _split(Mapped.of(token.lower(), offset), known)
     mapped = compose_marks(fold_alphabets(decode_entities(Mapped.of(token, offset))))
     text = fold_confusables(mapped.text)
     turned = turn_around(text)

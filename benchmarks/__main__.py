@@ -1,0 +1,132 @@
+"""`python -m benchmarks`: the pipeline under load, single messages beside it, and the peer, in one table.
+
+Exits with 1 when a figure that the project promises is missed or a message is unaccounted for.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.load import Bulk, Latencies, probe, send_all
+from benchmarks.messages import bodies, texts
+from benchmarks.server import Server, serving
+
+PEER = Path(".venv-peer")
+BATCH = 100
+RATE = 200.0
+CONNECTIONS = 8
+PROMISED_RATE = 20_000
+PROMISED_ALONE = (5.0, 25.0)  # p50 and p99 in milliseconds
+PROMISED_BESIDE = 100.0  # p99 in milliseconds
+PROMISED_MEMORY = 300  # MB
+
+
+async def measure(server: Server, lines: list[str], singles: list[str]) -> dict[str, float]:
+    """Single messages alone, then the bulk with single messages beside it."""
+    alone = await probe(server.host, server.port, singles[:1000], RATE, asyncio.Event())
+    stop, started = asyncio.Event(), time.perf_counter()
+    beside = asyncio.create_task(probe(server.host, server.port, singles[1000:], RATE, stop))
+    bulk = await send_all(server.host, server.port, bodies(lines, BATCH), CONNECTIONS)
+    await asyncio.to_thread(_wait_until_settled, server)
+    seconds = time.perf_counter() - started
+    stop.set()
+    return _figures(server, bulk, alone, await beside, seconds, len(lines))
+
+
+def _wait_until_settled(server: Server) -> None:
+    while server.metric("chat_moderator_queue_waiting") + server.metric("chat_moderator_queue_leased"):
+        time.sleep(0.05)
+
+
+def _figures(  # noqa: PLR0917
+    server: Server, bulk: Bulk, alone: Latencies, beside: Latencies, seconds: float, sent: int
+) -> dict[str, float]:
+    singles = len(alone.seconds) + len(beside.seconds)
+    return {
+        "sent": sent,
+        "accepted": bulk.accepted,
+        "decided": server.metric("chat_moderator_messages_total") - singles,
+        "audited": server.audited(),
+        "refused for load": bulk.refused,
+        "accepted per second": bulk.accepted / bulk.seconds,
+        "messages per second": sent / seconds,
+        "alone p50 ms": alone.percentile(0.5),
+        "alone p99 ms": alone.percentile(0.99),
+        "beside p50 ms": beside.percentile(0.5),
+        "beside p99 ms": beside.percentile(0.99),
+        "memory MB": server.memory() / 1e6,
+    }
+
+
+def peer(lines: list[str]) -> float:
+    """Messages a second of the peer."""
+    python = PEER / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(PEER)], check=True)
+        requirements = Path(__file__).with_name("peer-requirements.txt")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", str(requirements)], check=True)
+    script = Path(__file__).with_name("peer.py")
+    done = subprocess.run([python, str(script)], input=json.dumps(lines), text=True, stdout=subprocess.PIPE, check=True)
+    return float(json.loads(done.stdout.splitlines()[-1])["per_second"])
+
+
+def verdicts(figures: dict[str, float]) -> list[tuple[str, str, str, bool]]:
+    """Each promise: what, found, promised, kept."""
+    count = figures["sent"]
+    same = figures["accepted"] == figures["decided"] == figures["audited"] == count
+    counts = " = ".join(f"{figures[name]:,.0f}" for name in ("accepted", "decided", "audited"))
+    return [
+        ("accepted = decided = audited", counts, f"{count:,.0f}", same),
+        ("messages a second, HTTP to audit", f"{figures['messages per second']:,.0f}", f">= {PROMISED_RATE:,}",
+         figures["messages per second"] >= PROMISED_RATE),
+        ("one message, p50 ms at 200/s", f"{figures['alone p50 ms']:.1f}", f"<= {PROMISED_ALONE[0]:.0f}",
+         figures["alone p50 ms"] <= PROMISED_ALONE[0]),
+        ("one message, p99 ms at 200/s", f"{figures['alone p99 ms']:.1f}", f"<= {PROMISED_ALONE[1]:.0f}",
+         figures["alone p99 ms"] <= PROMISED_ALONE[1]),
+        ("the same beside the bulk load, p99 ms", f"{figures['beside p99 ms']:.1f}", f"<= {PROMISED_BESIDE:.0f}",
+         figures["beside p99 ms"] <= PROMISED_BESIDE),
+        ("resident memory after it, MB", f"{figures['memory MB']:.0f}", f"<= {PROMISED_MEMORY}",
+         figures["memory MB"] <= PROMISED_MEMORY),
+    ]  # fmt: skip
+
+
+def main() -> int:
+    """Runs everything and prints the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--messages", type=int, default=200_000)
+    parser.add_argument("--peer-messages", type=int, default=512)
+    parser.add_argument("--no-peer", action="store_true", help="leave the transformers pipeline out")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    console = Console()
+    lines = texts(arguments.messages)
+    singles = texts(20_000, seed=2)
+    with tempfile.TemporaryDirectory() as directory, serving(Path(directory)) as server:
+        figures = asyncio.run(measure(server, lines, singles))
+    rows = verdicts(figures)
+    table = Table(title=f"{arguments.messages:,} messages, {BATCH} a request, three rules, every 202 fsynced")
+    for column in ("what", "found", "promised", "kept"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for what, found, promised, kept in rows:
+        table.add_row(what, found, promised, "yes" if kept else "NO")
+    if not arguments.no_peer:
+        figures["peer per second"] = peer(lines[: arguments.peer_messages])
+        ratio = figures["messages per second"] / figures["peer per second"]
+        found = f"{figures['peer per second']:,.0f}"
+        table.add_row("peer: transformers pipeline, BERT-base shape, batch 32", found, "", f"{ratio:,.0f}x")
+    console.print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2))
+    return 0 if all(kept for *_, kept in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

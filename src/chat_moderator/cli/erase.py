@@ -1,0 +1,40 @@
+"""`erase`: an author's texts and name, gone from every table and file."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from chat_moderator.cli.options import DATA, ConfigOption, DataOption, read_settings
+
+if TYPE_CHECKING:
+    from chat_moderator.config import Settings
+    from chat_moderator.store.database import Store
+
+
+def erase(
+    author: Annotated[str, typer.Option("--author", metavar="ID", help="The author's id on the platform.")],
+    platform: Annotated[str | None, typer.Option(metavar="NAME", help="Only there; everywhere without.")] = None,
+    data_dir: DataOption = DATA,
+    config: ConfigOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove an author's texts and name for good; the decisions stay, without them. Backups are not changed."""
+    from chat_moderator.cli.stores import use_store  # noqa: PLC0415
+
+    settings = read_settings(config)
+    if not yes:
+        where = f" on {platform}" if platform else ""
+        typer.confirm(f"Erase all texts and the name of author {author!r}{where} for good?", abort=True, err=True)
+    changed = use_store(data_dir, lambda store: _erase(store, settings, author, platform))
+    typer.echo(f"{changed} records hold no text and no name any more")
+
+
+async def _erase(store: "Store", settings: "Settings", author: str, platform: str | None) -> int:
+    from chat_moderator.app import build_sinks  # noqa: PLC0415
+    from chat_moderator.store.sqlite_audit import SqliteAudit  # noqa: PLC0415
+
+    changed = await SqliteAudit(store).erase(author, platform=platform)
+    for _, sink in build_sinks(settings):
+        await sink.erase(author)
+        await sink.aclose()
+    return changed

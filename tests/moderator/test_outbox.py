@@ -1,0 +1,130 @@
+"""The outbox: what was decided happens, once, and its outcome is kept."""
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from chat_moderator.actions.delete import DeleteAction
+from chat_moderator.actions.reply import ReplyAction
+from chat_moderator.errors import PermanentError, TransientError
+from chat_moderator.moderator.outbox import Config, OutboxExecutor
+from chat_moderator.store.audit import Append, FindRecord
+from chat_moderator.store.database import Database
+from chat_moderator.store.intake import Put
+from chat_moderator.store.outbox import DueIntentions, OutboxDepth, StartIntention
+from chat_moderator.testing.clock import FakeClock
+from chat_moderator.testing.doubles import JournalEnforcer
+from chat_moderator.testing.factories import make_message, make_record
+from chat_moderator.types import Message, Outcome, OutcomeState, Verdict
+
+
+@pytest.fixture
+def platform() -> JournalEnforcer:
+    return JournalEnforcer()
+
+
+@pytest.fixture
+def executor(database: Database, platform: JournalEnforcer) -> OutboxExecutor:
+    actions = {"delete": DeleteAction(), "reply": ReplyAction()}
+    return OutboxExecutor(database, actions, {"test": platform}, JournalEnforcer(), config=Config(attempts=3))
+
+
+async def block(database: Database, message: Message, *actions: str) -> int:
+    record = make_record(message, Verdict.BLOCK, actions=actions, reply="no")
+    (seq,) = await database.execute(Append(records=(record,)))
+    return seq
+
+
+async def outcomes(database: Database, seq: int) -> tuple[Outcome, ...]:
+    record = await database.ask(FindRecord(seq=seq))
+    assert record is not None
+    return record.outcomes
+
+
+async def run_until_empty(executor: OutboxExecutor, database: Database, clock: FakeClock) -> None:
+    running = asyncio.create_task(executor.run())
+    while await database.ask(OutboxDepth()):
+        clock.advance(400)
+        executor.wake()
+    executor.stop()
+    await running
+
+
+async def test_actions_are_performed_and_their_outcomes_kept(
+    executor: OutboxExecutor, database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    seq = await block(database, make_message(id="m"), "delete", "reply")
+    await run_until_empty(executor, database, clock)
+    assert sorted(platform.calls) == [("delete", "m"), ("reply", "m")]
+    assert {(each.action, each.state) for each in await outcomes(database, seq)} == {
+        ("delete", OutcomeState.DONE),
+        ("reply", OutcomeState.DONE),
+    }
+
+
+async def test_a_passing_fault_is_tried_again(
+    executor: OutboxExecutor, database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    platform.errors = [TransientError("429", retry_after=timedelta(seconds=7)), TransientError("503")]
+    seq = await block(database, make_message(id="m"), "delete")
+    await run_until_empty(executor, database, clock)
+    assert platform.calls == [("delete", "m")]
+    assert [each.state for each in await outcomes(database, seq)] == [OutcomeState.DONE]
+
+
+async def test_nothing_is_called_before_retry_after(
+    executor: OutboxExecutor, database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    platform.errors = [TransientError("429", retry_after=timedelta(seconds=7))]
+    await block(database, make_message(), "delete")
+    running = asyncio.create_task(executor.run())
+    while platform.errors or await database.ask(DueIntentions(limit=1)):
+        await asyncio.sleep(0)
+    clock.advance(6.9)
+    assert await database.ask(DueIntentions(limit=1)) == []
+    clock.advance(0.2)
+    assert len(await database.ask(DueIntentions(limit=1))) == 1
+    executor.stop()
+    await running
+
+
+async def test_what_can_never_be_done_has_failed_with_the_reason(
+    executor: OutboxExecutor, database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    platform.errors = [PermanentError("403: no permission")]
+    seq = await block(database, make_message(), "delete")
+    await run_until_empty(executor, database, clock)
+    assert await outcomes(database, seq) == (Outcome("delete", OutcomeState.FAILED, "403: no permission"),)
+
+
+async def test_it_gives_up_in_the_end(
+    executor: OutboxExecutor, database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    platform.errors = [TransientError("503") for _ in range(10)]
+    seq = await block(database, make_message(), "delete")
+    await run_until_empty(executor, database, clock)
+    assert await outcomes(database, seq) == (Outcome("delete", OutcomeState.FAILED, "given up after 3 tries: 503"),)
+
+
+async def test_a_reply_begun_before_a_crash_is_uncertain_and_not_repeated(
+    executor: OutboxExecutor, database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    seq = await block(database, make_message(), "reply")
+    (intention,) = await database.ask(DueIntentions(limit=1))
+    await database.execute(StartIntention(id=intention.id))
+    await run_until_empty(executor, database, clock)
+    assert platform.calls == []
+    assert [each.state for each in await outcomes(database, seq)] == [OutcomeState.UNCERTAIN]
+
+
+async def test_an_edited_message_is_not_deleted_for_its_old_text(
+    executor: OutboxExecutor, database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    message = make_message("bad")
+    seq = await block(database, message, "delete")
+    await database.execute(Put(messages=(msgspec.structs.replace(message, text="fine", revision=1),), limit=10))
+    await run_until_empty(executor, database, clock)
+    assert platform.calls == []
+    assert [each.state for each in await outcomes(database, seq)] == [OutcomeState.SKIPPED]
