@@ -3,8 +3,9 @@
 The language is CEL (https://github.com/google/cel-spec).
 """
 
+import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any, Final, NamedTuple
 
@@ -35,15 +36,31 @@ _ENDS: Final = _CLOSING | {"&&", "||", "?", ":", ",", ""}
 Outcomes = frozenset[bool | None]
 """What an operand may come to while the optional facts are unknown: true, false, None for an error."""
 
+_CHOICES: Final = frozenset({"||", "?"})
+_JOINTS: Final = _CHOICES | {"&&"}
+_COMPARISONS: Final = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+_NUMBER: Final = re.compile(r"\d{1,15}(?:\.\d+)?")
 _EITHER: Final[Outcomes] = frozenset({True, False})
 
 
+class Condition(NamedTuple):
+    """A comparison without which an expression is false, whatever the rest of it comes to, errors included."""
+
+    fact: Fact
+    compare: Callable[[float, float], bool]
+    limit: float
+
+
 class Expression(NamedTuple):
-    """A checked expression: its program, the facts it needs by variable, and its regular expressions."""
+    """A checked expression: its program, the facts it needs by variable, and its regular expressions.
+
+    `conditions` are all necessary; they tell for most messages that the program need not run.
+    """
 
     program: cel.Program
     facts: dict[str, Fact]
     patterns: dict[str, Any]
+    conditions: tuple[Condition, ...]
 
 
 def compiled(source: str) -> Expression:
@@ -63,7 +80,8 @@ def compiled(source: str) -> Expression:
         _Trial(source, names).run()
     except RecursionError as error:
         raise InvalidExpressionError("is nested too deep; split it into several rules") from error
-    return Expression(cel.compile(" ".join(names.tokens)), names.facts, names.patterns)
+    program = cel.compile(" ".join(names.tokens))
+    return Expression(program, names.facts, names.patterns, tuple(_conditions(names)))
 
 
 def _check_syntax(source: str) -> None:
@@ -76,6 +94,26 @@ def _check_syntax(source: str) -> None:
         line, column, problem = found.groups()
         problem = problem.split(" expecting ")[0]
         raise InvalidExpressionError(f"syntax error at line {line}, column {column}: {problem}") from error
+
+
+def _conditions(names: Names) -> Iterator[Condition]:
+    """The operands of the outermost `&&` that compare a number that is always known with a literal."""
+    depth = 0
+    operands: list[list[str]] = [[]]
+    for token in names.tokens:
+        depth += (token in _OPENING) - (token in _CLOSING)
+        if depth or token not in _JOINTS:
+            operands[-1].append(token)
+        elif token in _CHOICES:
+            return
+        else:
+            operands.append([])
+    for name, sign, limit in (operand for operand in operands if len(operand) == len(Condition._fields)):
+        fact = names.facts.get(name)
+        if fact is None or name in names.optional or sign not in _COMPARISONS or not _NUMBER.fullmatch(limit):
+            continue
+        if _kind(fact(SAMPLES[0])) == "a number":
+            yield Condition(fact, _COMPARISONS[sign], float(limit))
 
 
 class _Trial:

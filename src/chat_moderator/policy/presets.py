@@ -23,7 +23,7 @@ class Preset(Struct, frozen=True):
 # Swearing harms nobody by itself, and somebody who speaks of hurting themselves needs a person, not a deletion.
 _ABUSE: Final = tuple(label for label in LABELS if label not in {"obscene", "self_harm"})
 
-_ESCALATIONS: Final = {"self_harm": ("alert",)}
+_ESCALATIONS: Final[dict[str, tuple[str, ...]]] = {"self_harm": ("alert",)}
 
 PRESETS: Final[dict[PresetName, Preset]] = {
     "youth": Preset(

@@ -1,14 +1,16 @@
 """The policy as it stands in one place: everywhere, in a community or in a channel."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from chat_moderator.policy.config import PolicyConfig, check_actions, check_thresholds, overridden
 from chat_moderator.policy.facts import Case
 from chat_moderator.policy.presets import PRESETS
 from chat_moderator.policy.replies import LABEL_NAMES, check_replies, in_language, texts_of
-from chat_moderator.policy.rules import Match, Rule, RuleSet, compiled_rules
 from chat_moderator.types import LABELS, Decision, Verdict
+
+if TYPE_CHECKING:
+    from chat_moderator.policy.rules import Match, RuleSet
 
 _NEVER: Final = 2.0
 """A threshold above every score."""
@@ -42,8 +44,11 @@ class Scope:
         self._version = version
         self._on_rule_failure = on_rule_failure
         self.config: PolicyConfig = overridden(outer.config, config) if outer else config
-        self.rules: tuple[Rule, ...] = compiled_rules(config.rules, path) + (outer.rules if outer else ())
-        self._rule_set = RuleSet(self.rules)
+        self.rules: RuleSet | None = outer.rules if outer else None
+        if config.rules:
+            from chat_moderator.policy.rules import rule_set  # noqa: PLC0415 - CEL takes 0.15 s to import
+
+            self.rules = rule_set(config.rules, path, outer=self.rules)
         self._preset = PRESETS[self.config.preset or "default"]
         self._blocks, self._holds = _thresholds(self.config)
         self._lowest = min(self._holds.values(), default=_NEVER)
@@ -61,7 +66,7 @@ class Scope:
 
     def decide(self, case: Case) -> Decision:
         """The decision on a message."""
-        match = self._rule_set.first_match(case)
+        match = self.rules and self.rules.first_match(case)
         if match:
             return self._by_rule(match, case)
         assessment = case.assessment
@@ -103,7 +108,7 @@ class Scope:
             reply=text.format(label=in_language(LABEL_NAMES, language)[label], rule=rule),
         )
 
-    def _by_rule(self, match: Match, case: Case) -> Decision:
+    def _by_rule(self, match: "Match", case: Case) -> Decision:
         rule, assessment = match.rule, case.assessment
         verdict, name, actions = rule.verdict, f"rule:{rule.name}", rule.actions
         if match.failed:

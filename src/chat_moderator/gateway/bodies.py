@@ -1,0 +1,135 @@
+"""Bodies and queries: read within limits, decoded by their types, every refusal naming its field.
+
+The depth of JSON is bounded by the types: decoding stops at the first value that is not what its place asks for, so
+that nothing nests deeper than the types do, and nothing recurses with the input.
+"""
+
+import asyncio
+import json
+import re
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+import msgspec
+from litestar.types import Receive, Scope
+
+from chat_moderator.gateway import limits
+from chat_moderator.gateway.problems import Problem
+
+T = TypeVar("T")
+
+_PLACED: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<root>\$|key)(?P<path>[^`]*)`)?", re.DOTALL)
+_NAMED: Final = re.compile(r"Object (missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The raw body of a JSON request, at most `limit` bytes.
+
+    Raises:
+        Problem: 408, 413 or 415.
+    """
+    headers = dict(scope["headers"])
+    media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if media != b"application/json":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The content type application/json is needed.")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Bodies are not taken compressed.")
+    length = headers.get(b"content-length", b"0")
+    if length.isdigit() and int(length[:20]) > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(limits.BODY_TIMEOUT):
+            return await _collect(receive, limit)
+    except TimeoutError as late:
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.") from late
+
+
+def decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
+    """The typed value of a JSON text.
+
+    Raises:
+        Problem: 400, naming the field.
+    """
+    try:
+        value = decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(raw, error) from error
+    if b"\\u0000" in raw and (place := _unstorable(raw)) is not None:
+        raise _refused_character(place)
+    return value
+
+
+def convert_query(values: dict[str, str], kind: type[T]) -> T:
+    """The typed parameters of a query.
+
+    Raises:
+        Problem: 400, naming the parameter.
+    """
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from error
+
+
+def invalid(error: msgspec.ValidationError) -> Problem:
+    """A value of the wrong type, length or name, with its path."""
+    found = _PLACED.fullmatch(str(error))
+    what, path = (found["what"], found["path"] or "") if found else (str(error), "")
+    if named := _NAMED.fullmatch(what):
+        path += f".{named['name']}"
+    return Problem(HTTPStatus.BAD_REQUEST, f"{what.replace('`', '')}.", field=path.lstrip("."))
+
+
+async def _collect(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        event = await receive()
+        if event["type"] != "http.request":
+            raise Problem(HTTPStatus.BAD_REQUEST, "The body ended before it was complete.")
+        parts.append(event["body"])
+        size += len(parts[-1])
+        if size > limit:
+            raise _too_large(limit)
+        if not event.get("more_body"):
+            return b"".join(parts)
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {limit // 1024} KB are taken here at once.")
+
+
+def _malformed(raw: bytes, error: Exception) -> Problem:
+    match error:
+        case RecursionError():
+            return Problem(HTTPStatus.BAD_REQUEST, "The JSON is nested too deeply.")
+        case UnicodeDecodeError():
+            return Problem(HTTPStatus.BAD_REQUEST, "The body is not UTF-8.")
+    place = _unstorable(raw)
+    if place is not None:
+        return _refused_character(place)
+    return Problem(HTTPStatus.BAD_REQUEST, f"{error}.")
+
+
+def _refused_character(place: str) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, "NUL and lone surrogates are not taken in a text.", field=place)
+
+
+def _unstorable(raw: bytes) -> str | None:
+    """Where the first string with a NUL or a lone surrogate is; None where there is none. Only for what is refused."""
+    try:
+        pending: list[tuple[str, Any]] = [("", json.loads(raw))]
+    except (ValueError, RecursionError):
+        return None
+    while pending:
+        path, value = pending.pop()
+        match value:
+            case str() if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+                return path
+            case list():
+                pending += [(f"{path}[{index}]", inner) for index, inner in enumerate(value)][::-1]
+            case dict():
+                pending += [(f"{path}.{key}".lstrip("."), inner) for key, inner in value.items()][::-1]
+    return None

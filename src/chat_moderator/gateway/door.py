@@ -1,0 +1,47 @@
+"""The door: nobody reaches a route whom its contract does not admit."""
+
+from http import HTTPStatus
+from typing import Any
+
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from chat_moderator.gateway.auth import Gate
+from chat_moderator.gateway.contract import contract_of
+from chat_moderator.gateway.problems import MEDIA, Problem, problem_of
+
+
+class Door(ASGIMiddleware):
+    """Asks the gate about every request and WebSocket, before anything of its body is read."""
+
+    scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """See `ASGIMiddleware.handle`."""
+        contract = contract_of(scope["route_handler"])
+        if contract is not None:
+            try:
+                scope["user"] = await self._gate.admit(scope, contract)
+            except Exception as error:
+                if scope["type"] == ScopeType.HTTP:
+                    raise
+                await deny(send, problem_of(error))
+                return
+        await next_app(scope, receive, send)
+
+
+async def deny(send: Send, problem: Problem) -> None:
+    """Answers a WebSocket's handshake with a problem (the ASGI extension `websocket.http.response`)."""
+    headers = {"content-type": MEDIA, "content-length": str(len(problem.body)), **problem.headers}
+    start: Any = {
+        "type": "websocket.http.response.start",
+        "status": problem.status or HTTPStatus.FORBIDDEN,
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    body: Any = {"type": "websocket.http.response.body", "body": problem.body}
+    await send(start)
+    await send(body)

@@ -1,0 +1,126 @@
+"""What goes wrong, as RFC 9457 problem details: one sentence, and the field where there is one. Never a traceback."""
+
+import logging
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from chat_moderator.errors import (
+    ChatModeratorError,
+    ConflictError,
+    NotFoundError,
+    OverloadedError,
+    TransientError,
+)
+from chat_moderator.types import Struct
+
+log = logging.getLogger(__name__)
+
+MEDIA: Final = "application/problem+json"
+BUSY: Final = 5
+"""Seconds to wait before another try when nobody knows better."""
+
+_DETAIL: Final = 300
+
+
+class ProblemDetails(Struct, omit_defaults=True, frozen=True):
+    """RFC 9457. `title` is the status in words, `detail` what is wrong; `field` is where, such as `messages[3].text`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str = ""
+
+
+class Problem(Exception):
+    """Ends a request with a problem.
+
+    Args:
+        status: of HTTP, 400 to 599.
+        detail: what is wrong and what is allowed, in one sentence.
+        field: where in the body or the query.
+        headers: to be sent with it.
+    """
+
+    def __init__(self, status: int, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.details = ProblemDetails("about:blank", HTTPStatus(status).phrase, status, detail[:_DETAIL], field[:_DETAIL])
+        self.headers = {"x-content-type-options": "nosniff", "cache-control": "no-store", **(headers or {})}
+
+    @property
+    def status(self) -> int:
+        """Of HTTP."""
+        return self.details.status
+
+    @property
+    def body(self) -> bytes:
+        """The details as JSON."""
+        return msgspec.json.encode(self.details)
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that an error is to its caller."""
+    match error:
+        case Problem():
+            return error
+        case OverloadedError() | TransientError():
+            wait = error.retry_after
+            status = HTTPStatus.SERVICE_UNAVAILABLE if wait is None else HTTPStatus.TOO_MANY_REQUESTS
+            seconds = BUSY if wait is None else max(1, round(wait.total_seconds()))
+            return Problem(status, _sentence(error), headers={"retry-after": str(seconds)})
+        case ConflictError():
+            return Problem(HTTPStatus.CONFLICT, _sentence(error), field=_place(error))
+        case NotFoundError():
+            return Problem(HTTPStatus.NOT_FOUND, _sentence(error))
+        case TimeoutError() | ChatModeratorError():
+            log.error("a request could not be answered: %s", error or "no verdict in time")
+            return Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "No verdict could be reached; nothing was recorded.",
+                headers={"retry-after": str(BUSY)},
+            )
+        case HTTPException():
+            return _of_framework(error)
+        case _:
+            log.error("a request failed in a way that was not foreseen", exc_info=error)
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "This is a fault of the server; its log says more.")
+
+
+def answer(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The response for an error that ended a request."""
+    problem = problem_of(error)
+    return Response(problem.body, status_code=problem.status, media_type=MEDIA, headers=problem.headers)
+
+
+def _of_framework(error: HTTPException) -> Problem:
+    allowed = (error.headers or {}).get("allow", "")
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            return Problem(error.status_code, "There is nothing at this address; /docs lists what there is.")
+        case HTTPStatus.METHOD_NOT_ALLOWED if "websocket" in allowed:
+            return Problem(
+                HTTPStatus.UPGRADE_REQUIRED, "This address speaks WebSocket only.", headers={"upgrade": "websocket"}
+            )
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return Problem(error.status_code, f"Allowed here: {allowed}.", headers={"allow": allowed})
+        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("a request failed in a way that was not foreseen", exc_info=error)
+            return Problem(status, "This is a fault of the server; its log says more.")
+        case status:
+            return Problem(status, _sentence(error.detail))
+
+
+def _sentence(error: object) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+def _place(error: ConflictError) -> str:
+    found = re.match(r"messages\[\d+\]", str(error))
+    return found[0] if found else ""
