@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -51,8 +51,8 @@ class Extractor:
         self._read: dict[str, list[Word]] = {}
         self._words: dict[str, int] = {}
 
-    def matrix(self, texts: Sequence[str]) -> "sp.csr_matrix[np.float32]":
-        """Counts (texts, 2**BITS), each row divided by the root of its sum."""
+    def matrix(self, texts: Sequence[str], tick: Callable[[], None] = lambda: None) -> "sp.csr_matrix[np.float32]":
+        """Counts (texts, 2**BITS), each row divided by the root of its sum; `tick` is called after each text read."""
         word_ids: list[int] = []
         speaks: list[bool] = []
         lengths = []
@@ -63,6 +63,7 @@ class Extractor:
                 word_ids.append(ids.setdefault(word.text, len(ids)))
                 speaks.append(word.speaks)
             lengths.append(len(word_ids) - before)
+            tick()
         words = np.array(word_ids, np.int64)
         text_of = np.repeat(np.arange(len(texts)), lengths)
         shape = (len(texts), len(ids))

@@ -30,11 +30,14 @@ def erase(
 
 
 async def _erase(store: "Store", settings: "Settings", author: str, platform: str | None) -> int:
-    from chat_moderator.app import build_sinks  # noqa: PLC0415
+    from chat_moderator import registry  # noqa: PLC0415
     from chat_moderator.store.sqlite_audit import SqliteAudit  # noqa: PLC0415
 
     changed = await SqliteAudit(store).erase(author, platform=platform)
-    for _, sink in build_sinks(settings):
+    for index, table in enumerate(settings.sinks):
+        own = {key: value for key, value in table.items() if key != "type"}
+        kind, own_config = registry.configure("sink", str(table.get("type")), own, path=f"sinks[{index}]")
+        sink = kind(own_config) if own_config is not None else kind()
         await sink.erase(author)
         await sink.aclose()
     return changed

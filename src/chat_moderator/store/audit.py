@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from chat_moderator.errors import ConflictError
-from chat_moderator.store.database import Command, Context, Query, encode
+from chat_moderator.store.database import Command, Context, Query, encode, key_of
 from chat_moderator.types import Outcome, Record, Verdict
 
 
@@ -48,7 +48,7 @@ class AppendOnce(Command[Record], frozen=True):
     digest: str
 
     def apply(self, context: Context) -> Record:
-        key = encode(self.record.message.key)
+        key = key_of(self.record.message)
         known = next(iter(context.connection.execute("SELECT digest, decision FROM seen WHERE key = ?", (key,))), None)
         if known is not None:
             digest, seq = known

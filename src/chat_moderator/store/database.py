@@ -19,7 +19,7 @@ import msgspec
 from chat_moderator.errors import ConfigError, OverloadedError
 from chat_moderator.protocols import Clock
 from chat_moderator.store.migrations import migrate
-from chat_moderator.types import Struct, now
+from chat_moderator.types import Message, Struct, now
 
 FILE: Final = "moderator.db"
 LOCK: Final = "moderator.lock"
@@ -81,6 +81,11 @@ class Store(Protocol):
 
     async def ask(self, query: Query[R]) -> R:
         """Answers from what is committed."""
+
+
+def key_of(message: Message) -> str:
+    """A message's key as it is stored: the id first, since platforms number by time and neighbours share a page."""
+    return encode((message.id, message.revision, message.client, message.platform, message.channel))
 
 
 def encode(value: Any) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from chat_moderator.errors import ConflictError, OverloadedError, StaleLeaseError
 from chat_moderator.store.audit import append
-from chat_moderator.store.database import Command, Context, Query, encode
+from chat_moderator.store.database import Command, Context, Query, encode, key_of
 from chat_moderator.store.migrations import LANES
 from chat_moderator.types import Depth, Message, Record, Struct
 
@@ -55,7 +55,7 @@ class Put(Command[int], frozen=True):
             context.run("INSERT OR IGNORE INTO replays (id, at) VALUES (?, ?)", (self.delivery, context.at))
             if not context.connection.changes():
                 return 0
-        rows = [(lane_of(message), encode(message.key), digest_of(message.text), message) for message in self.messages]
+        rows = [(lane_of(message), key_of(message), digest_of(message.text), message) for message in self.messages]
         context.run(_ENQUEUE, {"rows": encode(rows), "at": context.at})
         first = context.connection.last_insert_rowid() - len(rows) + 1
         context.run(_REMEMBER, {"first": first, "at": context.at})
@@ -250,10 +250,11 @@ _TAKE: Final = """
         leased_through = :last
     WHERE lane IN (SELECT value FROM json_each(:lanes))
 """
-# An idle lane's cursor follows the log, so that no scan starts far behind.
+# An idle lane's cursor follows the oldest messages that wait, so that no scan starts far behind.
 _CATCH_UP: Final = f"""
-    UPDATE lanes SET cursor = coalesce((SELECT max(seq) FROM queue), cursor)
-    WHERE leased_until = 0 AND lane NOT IN (SELECT q.lane {_UNSETTLED})
+    WITH head AS MATERIALIZED (SELECT q.seq, q.lane {_UNSETTLED} ORDER BY q.seq LIMIT {SWEEP})
+    UPDATE lanes SET cursor = max(cursor, coalesce((SELECT max(seq) FROM head), (SELECT max(seq) FROM queue), 0))
+    WHERE leased_until = 0 AND lane NOT IN (SELECT lane FROM head)
 """
 _FREE: Final = "UPDATE lanes SET cursor = leased_through, leased_until = 0, lost = 0 WHERE epoch = :epoch"
 _DELAY: Final = """

@@ -13,7 +13,7 @@ MIGRATIONS: Final = (
     # 1: intake, audit, outbox, reviews, keys.
     f"""
     CREATE TABLE seen (             -- every message key ever accepted, until retention forgets it
-        key TEXT PRIMARY KEY,       -- JSON array [client, platform, channel, id, revision]
+        key TEXT PRIMARY KEY,       -- JSON array [id, revision, client, platform, channel]
         digest TEXT NOT NULL,       -- of the text: the same key with another text is a conflict
         at REAL NOT NULL,
         seq INTEGER NOT NULL,       -- in the queue; 0 for what was judged without it

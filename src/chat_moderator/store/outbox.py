@@ -2,8 +2,10 @@
 
 from typing import Any, ClassVar
 
+import msgspec
+
 from chat_moderator.store.audit import find
-from chat_moderator.store.database import Command, Context, Query, encode
+from chat_moderator.store.database import Command, Context, Query, encode, key_of
 from chat_moderator.types import Outcome, OutcomeState, Record, Struct
 
 
@@ -33,8 +35,7 @@ class DueIntentions(Query[list[Intention]], frozen=True):
         for identifier, seq, action, attempts, started in rows:
             record = find(context, seq)
             if record is not None:
-                client, platform, channel, message_id, revision = record.message.key
-                later = encode((client, platform, channel, message_id, revision + 1))
+                later = key_of(msgspec.structs.replace(record.message, revision=record.message.revision + 1))
                 superseded = context.value("SELECT 1 FROM seen WHERE key = ?", (later,)) is not None
                 found.append(
                     Intention(

@@ -1,5 +1,7 @@
 """What every queue does: plain async functions named as sentences, each given a fresh queue and a way to pass time."""
 
+import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -202,6 +204,31 @@ async def loses_nothing_over_many_rounds(queue: Queue, advance: Callable[[float]
         ]
 
 
+async def loses_and_doubles_nothing_when_lanes_lag_behind_each_other(
+    queue: Queue, advance: Callable[[float], None]
+) -> None:
+    """Several leases at once, some settled late, some never, while messages go on coming."""
+    chance = random.Random(5)  # noqa: S311 -- the same rounds every time
+    sent, acked, open_leases = 0, Counter[str](), list[Lease]()
+    while sum(acked.values()) < 8000:
+        depth = await queue.depth()
+        if sent < 8000 and depth.waiting + depth.leased <= CAPACITY - 200:
+            batch = [make_message(channel=f"c{chance.randrange(40)}") for _ in range(200)]
+            sent += await queue.put(batch)
+        lease = await queue.lease(chance.randrange(1, 120), wait=NOW)
+        if lease is not None:
+            open_leases.append(lease)
+        if open_leases and (lease is None or len(open_leases) > chance.randrange(4)):
+            settled = open_leases.pop(chance.randrange(len(open_leases)))
+            await settled.ack()
+            acked.update(message.id for message in settled.messages)
+        if chance.random() < 0.02:
+            advance(LEASE_SECONDS + 1)
+            open_leases.clear()
+    assert max(acked.values()) == 1
+    assert len(acked) == sent
+
+
 CHECKS: tuple[Check, ...] = (
     hands_over_what_was_put_in_order,
     gives_nothing_when_nothing_waits,
@@ -218,5 +245,6 @@ CHECKS: tuple[Check, ...] = (
     refuses_when_it_is_full_and_keeps_nothing,
     tells_its_depth,
     loses_nothing_over_many_rounds,
+    loses_and_doubles_nothing_when_lanes_lag_behind_each_other,
 )
 """The contract of `Queue`."""

@@ -1,0 +1,201 @@
+"""`doctor`: what is installed, how things stand, and how to mend what is wrong."""
+
+import asyncio
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from chat_moderator.cli.options import DATA, ConfigOption, DataOption, JsonOption, settings_file
+from chat_moderator.cli.output import console, spelt, table, write_lines
+from chat_moderator.errors import ChatModeratorError, ConfigError
+from chat_moderator.types import Struct
+
+if TYPE_CHECKING:
+    from chat_moderator.config import Settings
+    from chat_moderator.store.database import Store
+
+LIBRARIES: Final = ("apsw", "litestar", "msgspec", "numpy", "uvicorn")
+SLOW: Final = 60.0
+"""Seconds that the oldest message may wait while a server runs."""
+
+TO_FIX: Final = 1
+
+
+class Finding(Struct, frozen=True):
+    """One thing looked at: `problem` and `cure` are empty when it is well."""
+
+    name: str
+    value: str
+    problem: str = ""
+    cure: str = ""
+
+
+def doctor(data_dir: DataOption = DATA, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Show versions, settings, model and queue, and how to mend what is wrong.
+
+    Exits with 0 when all is well, 1 when there is something to fix.
+    """
+    from chat_moderator import config as configuration  # noqa: PLC0415
+
+    findings = list(_versions())
+    settings: Settings | None = None
+    path = settings_file(config)
+    try:
+        settings = configuration.read(path)
+        findings.append(Finding("settings", str(path or "built-in")))
+    except ConfigError as problem:
+        findings.append(Finding("settings", str(path or "environment"), str(problem), "correct it there"))
+    if settings is not None:
+        findings += _judging(settings)
+    findings += asyncio.run(_data(data_dir, settings or configuration.Settings()))
+    ailing = any(finding.problem for finding in findings)
+    if json:
+        write_lines(findings)
+    else:
+        _show(findings)
+    raise typer.Exit(TO_FIX if ailing else 0)
+
+
+def _versions() -> Iterator[Finding]:
+    import apsw  # noqa: PLC0415
+
+    from chat_moderator.store.database import MINIMUM_SQLITE  # noqa: PLC0415
+
+    yield Finding("chat-moderator", version("chat-moderator"))
+    yield Finding("python", f"{platform.python_version()} on {sys.platform} {platform.machine()}")
+    found = apsw.sqlitelibversion()
+    if tuple(int(part) for part in found.split(".")) < MINIMUM_SQLITE:
+        needed = ".".join(map(str, MINIMUM_SQLITE))
+        yield Finding("sqlite", found, "can corrupt a database", f"pip install --upgrade 'apsw>={needed}'")
+    else:
+        yield Finding("sqlite", found)
+    for name in LIBRARIES:
+        try:
+            yield Finding(name, version(name))
+        except PackageNotFoundError:
+            yield Finding(name, "missing", "is not installed", f"pip install {name}")
+
+
+def _judging(settings: "Settings") -> Iterator[Finding]:
+    from chat_moderator.app import build_cascade, build_policy  # noqa: PLC0415
+    from chat_moderator.config import THRESHOLD, threshold_from_environment  # noqa: PLC0415
+
+    try:
+        yield Finding("model", build_cascade(settings).version)
+    except ChatModeratorError as problem:
+        yield Finding("model", "none", str(problem), "correct cascade or classifiers in the settings")
+    try:
+        yield Finding("policy", build_policy(settings).version)
+    except ChatModeratorError as problem:
+        yield Finding("policy", "none", str(problem), "correct it in the settings")
+    if threshold_from_environment():
+        yield Finding("threshold", f"{settings.policy.threshold} from {THRESHOLD}, whatever the settings say")
+
+
+async def _data(directory: Path, settings: "Settings") -> list[Finding]:
+    from chat_moderator.cli.stores import open_store, owner  # noqa: PLC0415
+    from chat_moderator.store.database import FILE  # noqa: PLC0415
+    from chat_moderator.store.socket import RemoteStore  # noqa: PLC0415
+
+    file = directory / FILE
+    if not file.exists():
+        return [_unborn(directory), *_address(settings, served=False, keys=False)]
+    findings = []
+    try:
+        async with open_store(directory) as store:
+            served = isinstance(store, RemoteStore)
+            holder = f"process {owner(directory)} serves it" if served else "no process serves it"
+            findings.append(Finding("data", f"{directory}, {file.stat().st_size:,} bytes; {holder}"))
+            findings += await _stored(store, served=served)
+            keys = await _any_key(store)
+        return [*findings, *_address(settings, served=served, keys=keys)]
+    except ChatModeratorError as problem:
+        cure = "see the message; a damaged database is replaced by `chat-moderator restore BACKUP`"
+        return [*findings, Finding("data", str(directory), str(problem), cure)]
+
+
+async def _any_key(store: "Store") -> bool:
+    from chat_moderator.store.keys import AnyKey  # noqa: PLC0415
+
+    return await store.ask(AnyKey())
+
+
+async def _stored(store: "Store", *, served: bool) -> list[Finding]:
+    from chat_moderator.store.intake import AskDepth  # noqa: PLC0415
+    from chat_moderator.store.outbox import OutboxDepth  # noqa: PLC0415
+    from chat_moderator.store.retention import CheckIntegrity  # noqa: PLC0415
+
+    integrity = await store.ask(CheckIntegrity())
+    broken = integrity != "ok"
+    depth = await store.ask(AskDepth())
+    age = depth.oldest.total_seconds()
+    late = served and age > SLOW
+    return [
+        Finding(
+            "integrity",
+            "broken" if broken else "ok",
+            integrity if broken else "",
+            "stop the server, then `chat-moderator restore BACKUP`" if broken else "",
+        ),
+        Finding(
+            "queue",
+            f"{depth.waiting:,} waiting, {depth.leased:,} in work, {depth.delayed:,} delayed",
+            f"the oldest message waits for {age:,.0f} s" if late else "",
+            "start `chat-moderator work` beside the server" if late else "",
+        ),
+        Finding("outbox", f"{await store.ask(OutboxDepth()):,} actions to do"),
+        Finding(
+            "dead letters",
+            f"{depth.dead:,}",
+            "messages could not be processed" if depth.dead else "",
+            "`chat-moderator dead-letters list` says why; then retry or drop" if depth.dead else "",
+        ),
+    ]
+
+
+def _unborn(directory: Path) -> Finding:
+    place = directory
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return Finding("data", str(directory), f"{place} cannot be written", "name another with --data-dir")
+    return Finding("data", f"{directory}, empty until `chat-moderator serve` runs")
+
+
+def _address(settings: "Settings", *, served: bool, keys: bool) -> Iterator[Finding]:
+    server = settings.server
+    address = f"{server.host}:{server.port}"
+    if server.host not in {"127.0.0.1", "::1", "localhost"} and not keys:
+        cure = "`chat-moderator keys create NAME --role admin`, or server.host 127.0.0.1"
+        yield Finding("address", address, "without a key only this machine may be served", cure)
+        return
+    problem = "" if served else _unbindable(server.host, server.port)
+    yield Finding("address", address, problem, "stop what listens there, or change server.port" if problem else "")
+
+
+def _unbindable(host: str, port: int) -> str:
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except (OSError, OverflowError) as problem:
+        return f"cannot be bound: {problem}"
+    return ""
+
+
+def _show(findings: list[Finding]) -> None:
+    made = table("", "", "what to do")
+    for finding in findings:
+        value = f"{finding.value}: {finding.problem}" if finding.problem else finding.value
+        made.add_row(finding.name, spelt(value), spelt(finding.cure), style="yellow" if finding.problem else "")
+    console().print(made)
+    count = sum(bool(finding.problem) for finding in findings)
+    console().print(f"{count} to fix" if count else "all is well")

@@ -1,0 +1,29 @@
+"""`serve`: the whole moderator in one process, on one port."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from chat_moderator.cli.options import DATA, ConfigOption, DataOption, settings_file
+from chat_moderator.cli.output import console
+from chat_moderator.cli.stores import make
+
+if TYPE_CHECKING:
+    from chat_moderator.app import App
+
+MESSAGES: Final = '{"messages":[{"id":"1","text":"Hello!"}, {"id":"2","text":"Fuck"}]}'
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(show_default=False, help="Address; else server.host.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, show_default=False, help="Else server.port.")] = None,
+    data_dir: DataOption = DATA,
+    config: ConfigOption = None,
+) -> None:
+    """Start the moderator: API, web chat, queue and audit in one process, until SIGTERM or Ctrl-C.
+
+    It then takes nothing new, finishes what was begun and exits with 0 within ten seconds.
+    """
+    raise NotImplementedError

@@ -1,0 +1,54 @@
+"""WebSocket connections: frames in and out, and the work that goes on side by side on one of them."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import msgspec
+from litestar import WebSocket
+
+GOING_AWAY: Final = 1001
+POLICY: Final = 1008
+FAULT: Final = 1011
+TRY_LATER: Final = 1013
+
+
+class Frames:
+    """The frames of one accepted connection. A client that is gone ends the reading, never the server's other work."""
+
+    def __init__(self, socket: WebSocket[Any, Any, Any]) -> None:
+        self._socket = socket
+
+    async def receive(self) -> bytes | None:
+        """The next frame, text or binary; None once the client is gone or the server stops."""
+        event: Any = await self._socket.receive()
+        if event["type"] != "websocket.receive":
+            return None
+        text = event.get("text")
+        return text.encode() if text is not None else bytes(event.get("bytes") or b"")
+
+    async def send(self, value: Any) -> None:
+        """Sends a value as JSON; waits while the client does not read.
+
+        Raises:
+            OSError: the client is gone.
+        """
+        await self._socket.send_text(msgspec.json.encode(value).decode())
+
+    async def close(self, code: int, reason: str) -> None:
+        """Ends the connection."""
+        await self._socket.close(code, reason)
+
+
+async def side_by_side(*work: Coroutine[Any, Any, None]) -> None:
+    """Runs all until the first ends, then ends the others; a client that is gone is no error."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            raise error

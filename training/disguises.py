@@ -1,0 +1,77 @@
+"""Spellings that hide a word, for augmentation. Those of the evaluation are others, see `unseen_disguises`."""
+
+import random
+import re
+from collections.abc import Callable
+from typing import Final
+
+Disguise = Callable[[str, random.Random], str]
+
+_WORD: Final = re.compile(r"[^\W\d_]{3,}")
+_VOWELS: Final = "aeiou"
+_KEYS: Final = dict(zip("abcdefghijklmnopqrstuvwxyz", "svxdrdfgjkjkmnmiplwaytybsetx", strict=False))
+_LEET: Final = str.maketrans({"a": "4", "e": "3", "i": "1", "o": "0", "s": "5", "t": "7"})
+
+
+def star(word: str, chance: random.Random) -> str:
+    """f*ck, s**t."""
+    inner = list(word)
+    at = chance.randrange(1, len(word) - 1)
+    inner[at : at + chance.randint(1, 2)] = "*" * len(inner[at : at + chance.randint(1, 1)])
+    return "".join(inner)
+
+
+def drop_vowel(word: str, chance: random.Random) -> str:
+    """fck, btch."""
+    places = [index for index, letter in enumerate(word) if letter.lower() in _VOWELS and index]
+    return word if not places else word[: (at := chance.choice(places))] + word[at + 1 :]
+
+
+def swap(word: str, chance: random.Random) -> str:
+    """fukc, ibtch."""
+    at = chance.randrange(len(word) - 1)
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+
+
+def slip(word: str, chance: random.Random) -> str:
+    """A neighbouring key."""
+    at = chance.randrange(len(word))
+    return word[:at] + _KEYS.get(word[at].lower(), word[at]) + word[at + 1 :]
+
+
+def phonetic(word: str, _: random.Random) -> str:
+    """phuck, biatch's kin: ck to k, f to ph, er to a, s to z at the end."""
+    for before, after in (("ck", "k"), ("f", "ph"), ("er", "a"), ("you", "u"), ("s", "z")):
+        if before in word:
+            return word.replace(before, after, 1)
+    return word
+
+
+def hold(word: str, chance: random.Random) -> str:
+    """fuuuck."""
+    at = chance.randrange(len(word))
+    return word[:at] + word[at] * chance.randint(2, 5) + word[at + 1 :]
+
+
+def leet(word: str, _: random.Random) -> str:
+    """5h17."""
+    return word.translate(_LEET)
+
+
+def double_one(word: str, chance: random.Random) -> str:
+    """fuckk."""
+    at = chance.randrange(len(word))
+    return word[: at + 1] + word[at:]
+
+
+DISGUISES: Final[tuple[Disguise, ...]] = (star, drop_vowel, swap, slip, phonetic, hold, leet, double_one)
+
+
+def disguise(text: str, chance: random.Random) -> str:
+    """The text with one disguise put on about half of its words of three letters and more, or with a space lost between two words."""
+    if chance.random() < 0.1 and " " in text:
+        spaces = [match.start() for match in re.finditer(" ", text)]
+        at = chance.choice(spaces)
+        return text[:at] + text[at + 1 :]
+    put_on = chance.choice(DISGUISES)
+    return _WORD.sub(lambda match: put_on(match[0], chance) if chance.random() < 0.5 else match[0], text)

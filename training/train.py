@@ -1,0 +1,191 @@
+"""Trains the n-gram classifier: `python -m training.train --data DIR`. Deterministic: same data, same seed, same bytes."""
+
+import hashlib
+import random
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from chat_moderator.classifiers.lexicon import LexiconClassifier
+from chat_moderator.classifiers.ngram_weights import BUNDLED
+from chat_moderator.errors import ConfigError
+from chat_moderator.types import LABELS
+from training.disguises import disguise
+from training.export import most_telling, quantise, save
+from training.features import Extractor, vocabulary, word_hash
+from training.linear import calibrate, fit
+from training.rows import CORPUS, SHARE_ALIKE, TRAINABLE, Row, load, load_corpus
+
+SEED: Final = 20
+PENALTY: Final = 2e-6
+ITERATIONS: Final = 60
+RAREST: Final = 3  # texts that a feature must occur in
+KEPT: Final = 900_000
+DISGUISED_SHARE: Final = 0.12
+ENOUGH_POSITIVES: Final = 1000  # below, a label is experimental
+
+SOURCE_WEIGHT: Final = {
+    "cold_zh": 0.7,
+    "convabuse": 2.0,
+    "corpus": 6.0,
+    "davidson": 0.3,  # keyword-sampled: teaches reflexes
+    "degibert": 0.5,
+    "edos": 0.5,
+    "guest_misogyny": 0.5,
+    "irc_ubuntu": 0.7,
+    "measuring_hate_ken20": 0.6,
+    "mlma": 0.4,
+    "surge_toxicity": 2.0,
+    "wiki_cat": 0.5,
+}
+CHAT: Final = frozenset({"corpus", "irc_ubuntu", "goemotions", "convabuse", "sms_spam", "tgspam"})
+CHAT_BASE_RATE: Final = 0.05  # of positives, assumed when scores are made probabilities
+OTHER_SHARE: Final = 0.05  # how much a row that is not chat counts then
+
+_HARMLESS_BY_CONSTRUCTION: Final = ("sexual_explicit", "self_harm", "obscene")
+_SWEARING: Final = 0.4
+
+app = typer.Typer(add_completion=False)
+
+
+def gather(data: Path, *, share_alike: bool) -> list[Row]:
+    """Every row that may be trained or calibrated on; a text that is also in a test part is left out.
+
+    Raises:
+        ConfigError: a set is missing or malformed.
+    """
+    names = [name for name in TRAINABLE if share_alike or name not in SHARE_ALIKE]
+    rows = [row for name in names for row in load(name, data)] + load_corpus()
+    tested = {_same(row.text) for row in rows if row.part == "test"}
+    return [row for row in rows if row.part != "test" and row.text.strip() and _same(row.text) not in tested]
+
+
+def _same(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def assume(rows: list[Row]) -> None:
+    """Fills what no source labels: on benign chat nothing is sexual or about self-harm; swearing in English is what the word list knows."""
+    swearing = LexiconClassifier().score([row.text for row in rows])[:, LABELS.index("obscene")] >= _SWEARING
+    for row, swears in zip(rows, swearing, strict=True):
+        if row.weak and row.source == "irc_ubuntu":
+            for label in _HARMLESS_BY_CONSTRUCTION:
+                row.labels[LABELS.index(label)] = 0.0
+        obscene = LABELS.index("obscene")
+        if row.language == "en" and row.source != "corpus" and (swears or row.labels[0] == 0):
+            row.labels[obscene] = float(swears)
+
+
+def augment(rows: list[Row], chance: random.Random) -> list[Row]:
+    """Disguised copies of a share of the training rows; the written lines are disguised more often."""
+    return [
+        Row(
+            id=f"{row.id}~",
+            text=disguise(row.text, chance),
+            source=row.source,
+            language=row.language,
+            labels=row.labels,
+            part=row.part,
+        )
+        for row in rows
+        if row.part == "train" and chance.random() < DISGUISED_SHARE * (3 if row.source == "corpus" else 1)
+    ]
+
+
+def chat_weights(rows: list[Row], targets: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights under which rows look like chat: mostly benign, mostly short."""
+    weights = np.array([1.0 if row.source in CHAT else OTHER_SHARE for row in rows], np.float32)
+    positive = targets >= 0.5
+    wanted = CHAT_BASE_RATE / (1 - CHAT_BASE_RATE) * weights[~positive].sum()
+    weights[positive] *= wanted / max(weights[positive].sum(), 1e-9)
+    return weights
+
+
+def fingerprint(data: Path) -> dict[str, str]:
+    """sha256 of everything that was read, by file name; the written corpus as one."""
+    found = {path.name: path.read_bytes() for path in sorted(data.glob("*.jsonl.gz"))}
+    found["corpus"] = b"".join(path.read_bytes() for path in sorted(CORPUS.glob("*/*.tsv")))
+    return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
+
+
+def train(rows: list[Row], out: Path, metadata: dict[str, Any], console: Console) -> None:
+    """Fits, calibrates, prunes, quantises and writes."""
+    progress = Progress(
+        TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
+    with progress:
+        reading = progress.add_task("reading words", total=len(rows))
+        fitting = progress.add_task("fitting labels", total=len(LABELS))
+        known = vocabulary([row.text for row in rows if row.part == "train" and not row.id.endswith("~")])
+        extractor = Extractor(known)
+        features = extractor.matrix([row.text for row in rows], tick=lambda: progress.advance(reading))
+        training = np.array([row.part == "train" for row in rows])
+        calibrating = ~training
+        frequency = np.bincount(features[training].indices, minlength=features.shape[1])
+        buckets = np.flatnonzero(frequency >= RAREST)
+        features, frequency = features[:, buckets], frequency[buckets]
+        labels = np.array([row.labels for row in rows], np.float32)
+        row_weights = np.array([SOURCE_WEIGHT.get(row.source, 1.0) for row in rows], np.float32)
+        weights = np.zeros((len(buckets), len(LABELS)), np.float32)
+        bias = np.zeros(len(LABELS), np.float32)
+        counted: dict[str, tuple[int, int]] = {}
+        for column, label in enumerate(LABELS):
+            here = np.flatnonzero(training & ~np.isnan(labels[:, column]))
+            targets = labels[here, column]
+            counted[label] = (len(here), int((targets >= 0.5).sum()))
+            found = fit(features[here], targets, row_weights[here], penalty=PENALTY, iterations=ITERATIONS)
+            there = np.flatnonzero(calibrating & ~np.isnan(labels[:, column]))
+            logits = features[there] @ found.weights + found.bias
+            targets = labels[there, column]
+            slope, offset = calibrate(logits, targets, chat_weights([rows[index] for index in there], targets))
+            weights[:, column] = slope * found.weights
+            bias[column] = slope * found.bias + offset
+            progress.advance(fitting)
+    top = most_telling(weights, frequency, KEPT)
+    small, scale = quantise(weights[top])
+    arrays = {
+        "gaps": np.diff(buckets[top], prepend=0).astype(np.uint16 if len(top) > 70_000 else np.uint32),
+        "weights": small,
+        "scale": scale,
+        "bias": bias,
+        "vocabulary": np.sort(np.array([word_hash(word) for word in known], np.uint32)),
+    }
+    experimental = [label for label in LABELS if counted[label][1] < ENOUGH_POSITIVES]
+    save(
+        out / "ngram.npz",
+        arrays,
+        {"labels": LABELS, "experimental": experimental, "rows": {k: list(v) for k, v in counted.items()}, **metadata},
+    )
+    table = Table("label", "rows", "positive", "", title=f"{len(top):,} of {len(buckets):,} features kept")
+    for label, (total, positive) in counted.items():
+        table.add_row(label, f"{total:,}", f"{positive:,}", "experimental" if label in experimental else "")
+    console.print(table)
+
+
+@app.command()
+def main(
+    data: Annotated[Path, typer.Option(help="Folder with the labelled sets (*.jsonl.gz).")],
+    out: Annotated[Path, typer.Option(help="Folder for ngram.npz and ngram.json.")] = BUNDLED.parent,
+    *,
+    share_alike: Annotated[bool, typer.Option(help="Also learn from sets under share-alike licences.")] = True,
+) -> None:
+    """Trains the n-gram classifier on DATA and the written corpus."""
+    console = Console()
+    try:
+        rows = gather(data, share_alike=share_alike)
+    except ConfigError as error:
+        console.print(f"[red]{error}")
+        raise typer.Exit(2) from error
+    assume(rows)
+    rows += augment(rows, random.Random(SEED))
+    train(rows, out, {"seed": SEED, "share_alike": share_alike, "data": fingerprint(data)}, console)
+
+
+if __name__ == "__main__":
+    app()
