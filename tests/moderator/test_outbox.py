@@ -10,6 +10,7 @@ from chat_moderator.actions.delete import DeleteAction
 from chat_moderator.actions.reply import ReplyAction
 from chat_moderator.errors import PermanentError, TransientError
 from chat_moderator.moderator.outbox import Config, OutboxExecutor
+from chat_moderator.protocols import Action
 from chat_moderator.store.audit import Append, FindRecord
 from chat_moderator.store.database import Database
 from chat_moderator.store.intake import Put
@@ -27,7 +28,7 @@ def platform() -> JournalEnforcer:
 
 @pytest.fixture
 def executor(database: Database, platform: JournalEnforcer) -> OutboxExecutor:
-    actions = {"delete": DeleteAction(), "reply": ReplyAction()}
+    actions: dict[str, Action] = {"delete": DeleteAction(), "reply": ReplyAction()}
     return OutboxExecutor(database, actions, {"test": platform}, JournalEnforcer(), config=Config(attempts=3))
 
 
@@ -80,12 +81,15 @@ async def test_nothing_is_called_before_retry_after(
     platform.errors = [TransientError("429", retry_after=timedelta(seconds=7))]
     await block(database, make_message(), "delete")
     running = asyncio.create_task(executor.run())
-    while platform.errors or await database.ask(DueIntentions(limit=1)):
-        await asyncio.sleep(0)
+    due = await database.ask(DueIntentions(limit=1))
+    while platform.errors or due:
+        due = await database.ask(DueIntentions(limit=1))
     clock.advance(6.9)
-    assert await database.ask(DueIntentions(limit=1)) == []
+    due = await database.ask(DueIntentions(limit=1))
+    assert due == []
     clock.advance(0.2)
-    assert len(await database.ask(DueIntentions(limit=1))) == 1
+    due = await database.ask(DueIntentions(limit=1))
+    assert len(due) == 1
     executor.stop()
     await running
 

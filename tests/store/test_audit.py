@@ -159,7 +159,8 @@ async def test_a_backup_restores(database: Database, tmp_path: Path) -> None:
     elsewhere.mkdir()
     restore(copy, elsewhere)
     restored = Database(elsewhere)
-    assert len(await restored.ask(RecordsAfter(seq=0, limit=9))) == 1
+    records = await restored.ask(RecordsAfter(seq=0, limit=9))
+    assert len(records) == 1
     restored.close()
 
 

@@ -12,7 +12,10 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; it must not exist.")],
     data_dir: DataOption = DATA,
 ) -> None:
-    """Copy the database to a new file, also while a server runs."""
+    """Copy the database to a new file.
+
+    Also while a server runs: the copy is the database as it is at one moment.
+    """
     from chat_moderator.cli.stores import use_store  # noqa: PLC0415
     from chat_moderator.store.retention import Backup  # noqa: PLC0415
 

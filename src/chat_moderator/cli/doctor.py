@@ -6,7 +6,6 @@ import platform
 import socket
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,8 +37,9 @@ class Finding(Struct, frozen=True):
 
 
 def doctor(data_dir: DataOption = DATA, config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Show versions, settings, model and queue, and how to mend what is wrong.
+    """Say how things stand and how to mend them.
 
+    Shows versions, settings, model, queue and whose the data is, and beside each problem what to do.
     Exits with 0 when all is well, 1 when there is something to fix.
     """
     from chat_moderator import config as configuration  # noqa: PLC0415
@@ -64,6 +64,8 @@ def doctor(data_dir: DataOption = DATA, config: ConfigOption = None, json: JsonO
 
 
 def _versions() -> Iterator[Finding]:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
     import apsw  # noqa: PLC0415
 
     from chat_moderator.store.database import MINIMUM_SQLITE  # noqa: PLC0415

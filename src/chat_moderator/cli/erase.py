@@ -18,7 +18,11 @@ def erase(
     config: ConfigOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove an author's texts and name for good; the decisions stay, without them. Backups are not changed."""
+    """Remove an author's texts and name.
+
+    They are gone for good from every table and every file of the configured sinks; the decisions stay, without them.
+    Backups made before still hold them.
+    """
     from chat_moderator.cli.stores import use_store  # noqa: PLC0415
 
     settings = read_settings(config)

@@ -13,8 +13,6 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.types import Message, Verdict
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from chat_moderator.moderator.moderator import Moderator
     from chat_moderator.types import Decision
 
@@ -31,9 +29,9 @@ def moderate(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Judge a text, or every line of standard input; no server is needed and nothing is kept.
+    """Judge a text, or the lines that come in.
 
-    Exits with 0 when all is clean, 1 when something is flagged, 2 after an error.
+    No server is needed and nothing is kept. Exits with 0 when all is clean, 1 when something is flagged, 2 after an error.
 
     With --json, lines are answered as they arrive, in their order. A line that cannot be read ends the command with
     the line's number: nothing that arrived together with it is answered, what was answered before stays. A table is
@@ -54,7 +52,7 @@ def moderate(
         else:
             rows += zip(messages, decisions, strict=True)
     if rows:
-        console().print(_table(rows))
+        _show(rows)
     raise typer.Exit(FLAGGED if flagged else 0)
 
 
@@ -88,7 +86,7 @@ def _standard_input(*, jsonl: bool) -> Iterator[list[Message]]:
     return reading.batches(sys.stdin.buffer, parse, skip_blank=jsonl)
 
 
-def _table(rows: Sequence[tuple[Message, "Decision"]]) -> "Table":
+def _show(rows: Sequence[tuple[Message, "Decision"]]) -> None:
     made = table("id", "action", "score", "label", "rule", "text")
     for message, decision in rows:
         made.add_row(
@@ -97,6 +95,10 @@ def _table(rows: Sequence[tuple[Message, "Decision"]]) -> "Table":
             f"{decision.score:.2f}",
             decision.label,
             spelt(decision.rule),
-            shown(message.text, decision.assessment.spans),
+            shown(message.text, [span for span in decision.assessment.spans if span.label == decision.label]),
         )
-    return made
+    console().print(made)
+    if len(rows) == 1:
+        scores = rows[0][1].assessment.scores
+        by_score = sorted(scores.items(), key=lambda item: -item[1])
+        console().print(", ".join(f"{label} {score:.2f}" for label, score in by_score))

@@ -66,9 +66,9 @@ def replay(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Judge a file of messages in this process, with progress, rate and a summary.
+    """Judge a file of messages.
 
-    A line that cannot be read ends the command with the line's number, and no file of decisions is written. No action
+    It is judged in this process, with progress, rate and a summary. A line that cannot be read ends the command with the line's number, and no file of decisions is written. No action
     is performed. Exits with 0 whatever was flagged, with 2 after an error.
     """
     target = output if output is not None else file.with_suffix(".decisions.jsonl")
@@ -83,9 +83,7 @@ def replay(
         screen.print(f"decisions in {spelt(str(target))}", soft_wrap=True)
 
 
-async def _replay(
-    moderator: "Moderator", file: Path, target: Path, data_dir: Path | None, screen: "Console"
-) -> Tally:
+async def _replay(moderator: "Moderator", file: Path, target: Path, data_dir: Path | None, screen: "Console") -> Tally:
     import msgspec  # noqa: PLC0415
 
     from chat_moderator.cli import reading  # noqa: PLC0415
@@ -138,7 +136,9 @@ def _written(target: Path) -> Iterator[BinaryIO]:
     try:
         lines = staged.open("wb")
     except OSError as problem:
-        raise ConfigError(str(target), f"cannot be written: {problem.strerror}; name another with --output") from problem
+        raise ConfigError(
+            str(target), f"cannot be written: {problem.strerror}; name another with --output"
+        ) from problem
     try:
         with lines:
             yield lines

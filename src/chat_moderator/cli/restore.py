@@ -12,7 +12,10 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Made by `chat-moderator backup`.")],
     data_dir: DataOption = DATA,
 ) -> None:
-    """Replace the database by a backup; the server must be stopped."""
+    """Replace the database by a backup.
+
+    The server must be stopped. The backup is checked first; one that cannot be used changes nothing.
+    """
     from chat_moderator.cli.stores import make, sole_owner  # noqa: PLC0415
     from chat_moderator.store import retention  # noqa: PLC0415
 

@@ -8,7 +8,6 @@ import typer
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, settings_file
 from chat_moderator.cli.output import console
-from chat_moderator.cli.stores import make
 
 if TYPE_CHECKING:
     from chat_moderator.app import App
@@ -22,8 +21,8 @@ def serve(
     data_dir: DataOption = DATA,
     config: ConfigOption = None,
 ) -> None:
-    """Start the moderator: API, web chat, queue and audit in one process, until SIGTERM or Ctrl-C.
+    """Start the moderator.
 
-    It then takes nothing new, finishes what was begun and exits with 0 within ten seconds.
+    API, web chat, queue and audit run in one process on one port, until SIGTERM or Ctrl-C. It then takes nothing new, finishes what was begun and exits with 0 within ten seconds.
     """
     raise NotImplementedError

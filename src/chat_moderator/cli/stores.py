@@ -59,7 +59,9 @@ def make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise ConfigError("data_dir", f"{directory} cannot be made: {problem.strerror}; name another with --data-dir") from problem
+        raise ConfigError(
+            "data_dir", f"{directory} cannot be made: {problem.strerror}; name another with --data-dir"
+        ) from problem
 
 
 @contextlib.contextmanager

@@ -157,9 +157,8 @@ class Entry {
   /** Puts it where its order says: after all that came before it. */
   place(order) {
     this.order = order;
-    const following = Array.from(list.children).reverse();
     let next = null;
-    for (const item of following) {
+    for (let item = list.lastElementChild; item; item = item.previousElementSibling) {
       if (item === this.item) continue;
       if (item.entry.order <= order) break;
       next = item;
@@ -187,8 +186,12 @@ function update(change) {
     list.firstElementChild.remove();
   }
   element("empty").hidden = list.children.length > 0;
-  if (atEnd || list.lastElementChild?.entry.mine) log.scrollTop = log.scrollHeight;
+  if (atEnd) showEnd();
   else if (list.lastElementChild !== last) element("newer").hidden = false;
+}
+
+function showEnd() {
+  log.scrollTop = log.scrollHeight;
 }
 
 /** A message that everybody in the room may see. */
@@ -244,7 +247,7 @@ function refuse({ id, reason }) {
   const entry = settle(id);
   announce(`Not sent: ${reason}`);
   if (!entry) return;
-  const again = node("button", { type: "button", onclick: () => resend(id, entry) }, "Send again");
+  const again = node("button", { type: "button", onclick: () => submit(id, entry) }, "Send again");
   entry.become("failed", { why: [node("p", {}, ...readable(reason)), again] });
   entry.place(Math.max(0, ...bySeq.keys()));
   showAside();
@@ -268,16 +271,13 @@ function post(text) {
   submit(uuid(), entry);
 }
 
-function resend(id, entry) {
-  textField.focus();
-  update(() => submit(id, entry));
-}
-
+/** Shows a message as pending, keeps it until it is answered, and sends it if there is a connection. */
 function submit(id, entry) {
   unsent.set(id, { entry, frame: { type: "post", id, name: entry.author, text: entry.text } });
   keep();
   entry.become("sending");
-  entry.place(Infinity);
+  update(() => entry.place(Infinity));
+  showEnd();
   connection.send(unsent.get(id).frame);
 }
 
@@ -370,3 +370,67 @@ function showLive({ rate, blocked, p50, p99 }) {
   element("p50").textContent = (p50 ?? null) === null ? "–" : `${digits(p50, 1)} ms`;
   element("p99").textContent = (p99 ?? null) === null ? "–" : `${digits(p99, 1)} ms`;
 }
+
+// ---- The page -------------------------------------------------------------------------------------------------------
+
+const inWebSocket = new URL(`v1/chat/${encodeURIComponent(room)}?author=${authorId.get()}`, location.href);
+inWebSocket.protocol = location.protocol.replace("http", "ws");
+const connection = new Connection(inWebSocket);
+
+/** Shows how long the text is once that matters; whether it may be sent. */
+function fits() {
+  const length = Array.from(textField.value.trim()).length;
+  const tooLong = length > LONGEST;
+  element("count").textContent = length > LONGEST * 0.9 ? `${length.toLocaleString()} of ${LONGEST.toLocaleString()} characters` : "";
+  textField.ariaInvalid = String(tooLong);
+  return length > 0 && !tooLong;
+}
+
+element("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (fits()) {
+    post(textField.value.trim().toWellFormed());
+    textField.value = "";
+    fits();
+  } else if (textField.value.trim()) announce(`Too long: a message has at most ${LONGEST.toLocaleString()} characters.`);
+  textField.focus();
+});
+
+textField.addEventListener("input", fits);
+textField.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return; // 229: composing, in Safari
+  event.preventDefault();
+  element("composer").requestSubmit();
+});
+
+nameField.value = windowName.get() || lastName.get() || "";
+function rename() {
+  nameField.value = nameField.value.toWellFormed().trim() || `Guest ${authorId.get().slice(0, 4)}`;
+  windowName.set(nameField.value);
+  lastName.set(nameField.value);
+}
+nameField.addEventListener("change", rename);
+nameField.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.isComposing) textField.focus();
+});
+rename();
+
+log.addEventListener("scroll", () => {
+  if (log.scrollHeight - log.scrollTop - log.clientHeight < 40) element("newer").hidden = true;
+});
+element("newer").addEventListener("click", () => {
+  showEnd();
+  textField.focus();
+});
+
+element("room").append(...readable(room));
+document.title = `${element("room").textContent} – chat room`;
+window.addEventListener("hashchange", () => location.reload());
+window.addEventListener("online", () => connection.hurry());
+window.addEventListener("pageshow", () => connection.hurry());
+document.addEventListener("visibilitychange", () => connection.hurry());
+
+for (const { id, name, text } of JSON.parse(unsentText.get() ?? "[]")) {
+  submit(id, new Entry({ author: name, text, at: Date.now(), mine: true }));
+}
+connection.hurry();

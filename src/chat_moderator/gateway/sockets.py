@@ -1,13 +1,15 @@
 """WebSocket connections: frames in and out, and the work that goes on side by side on one of them."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
 import msgspec
 from litestar import WebSocket
 
-GOING_AWAY: Final = 1001
+log = logging.getLogger(__name__)
+
 POLICY: Final = 1008
 FAULT: Final = 1011
 TRY_LATER: Final = 1013
@@ -18,6 +20,16 @@ class Frames:
 
     def __init__(self, socket: WebSocket[Any, Any, Any]) -> None:
         self._socket = socket
+
+    async def serve(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does the connection's work; a client that is gone is no error."""
+        try:
+            await work
+        except OSError:
+            return
+        except Exception:
+            log.exception("a connection failed in a way that was not foreseen")
+            await self.close(FAULT, "This is a fault of the server; its log says more.")
 
     async def receive(self) -> bytes | None:
         """The next frame, text or binary; None once the client is gone or the server stops."""
@@ -41,14 +53,13 @@ class Frames:
 
 
 async def side_by_side(*work: Coroutine[Any, Any, None]) -> None:
-    """Runs all until the first ends, then ends the others; a client that is gone is no error."""
+    """Runs all until the first ends, then ends the others."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
         for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-    for error in ended:
-        if isinstance(error, Exception) and not isinstance(error, OSError):
-            raise error
+        await asyncio.gather(*tasks, return_exceptions=True)

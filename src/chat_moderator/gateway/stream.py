@@ -1,7 +1,6 @@
 """A custom client's one connection: `WS /v1/stream` takes messages in and gives decisions out."""
 
 import asyncio
-import logging
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -18,11 +17,9 @@ from chat_moderator.gateway.door import deny
 from chat_moderator.gateway.limits import Name, Number, TokenBucket
 from chat_moderator.gateway.problems import Problem, ProblemDetails, problem_of
 from chat_moderator.gateway.services import Services, caller_of, services_of
-from chat_moderator.gateway.sockets import FAULT, POLICY, Frames, side_by_side
+from chat_moderator.gateway.sockets import POLICY, Frames, side_by_side
 from chat_moderator.gateway.wire import MessageBody, Result, messages_of, result_of
 from chat_moderator.types import Role, Struct
-
-log = logging.getLogger(__name__)
 
 RATE: Final = 100.0
 BURST: Final = 200.0
@@ -99,11 +96,8 @@ async def stream(socket: WebSocket[Any, Any, Any]) -> None:
         await deny(socket.send, problem)
         return
     await socket.accept(subprotocols=_chosen(socket))
-    connection = Connection(services, Frames(socket))
-    try:
-        await connection.serve(caller_of(socket), query)
-    except OSError:
-        return
+    frames = Frames(socket)
+    await frames.serve(Connection(services, frames).serve(caller_of(socket), query))
 
 
 class Connection:
@@ -124,8 +118,6 @@ class Connection:
             await self._frames.send(_refusal("", problem))
             await self._frames.close(POLICY, problem.details.detail)
             return
-        if caller is None:
-            return
         await side_by_side(self._take(caller), self._give(caller, await self._feed(client, query)))
 
     async def _introduced(self) -> Caller:
@@ -135,7 +127,7 @@ class Connection:
         except TimeoutError as late:
             raise Problem(401, "The first frame did not come; it must carry the token.") from late
         if raw is None:
-            raise OSError
+            raise ConnectionError
         frame = decode(_AUTH, raw)
         return await self._services.gate.known(frame.token, Role.CLIENT)
 
