@@ -1,5 +1,6 @@
 """Outgoing webhooks: signed by the Standard Webhooks specification, sent without following redirects."""
 
+import base64
 import uuid
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -12,6 +13,7 @@ from chat_moderator.errors import ConfigError, PermanentError, TransientError
 from chat_moderator.types import now
 
 TIMEOUT: Final = httpx.Timeout(10.0)
+SHORTEST_KEY: Final = 16
 
 
 class SignedPoster:
@@ -30,10 +32,7 @@ class SignedPoster:
         if not url.startswith(("https://", "http://")):
             raise ConfigError(f"{path}.url", "an address that starts with https:// or http:// is needed")
         self._url = url
-        try:
-            self._signer = Webhook(secret) if secret else None
-        except Exception as problem:
-            raise ConfigError(f"{path}.secret", "a Standard Webhooks secret is needed: whsec_ and base64") from problem
+        self._signer = signer_of(secret, path=f"{path}.secret") if secret else None
         self._client = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
 
     async def post(self, body: bytes, *, delivery: str = "") -> None:
@@ -64,6 +63,23 @@ class SignedPoster:
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
+
+
+def signer_of(secret: str, *, path: str) -> Webhook:
+    """What signs and checks with a Standard Webhooks secret.
+
+    Raises:
+        ConfigError: it is not `whsec_` and the base64 of at least 16 bytes; `path` says where it stands.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) < SHORTEST_KEY:
+        raise ConfigError(
+            path, f"a Standard Webhooks secret is needed: whsec_ and base64 of {SHORTEST_KEY} bytes or more"
+        )
+    return Webhook(secret)
 
 
 def _retry_after(answer: httpx.Response) -> timedelta | None:

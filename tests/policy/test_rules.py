@@ -1,6 +1,7 @@
 """Rules in CEL: what they can ask, which decides, and what becomes of one that fails."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -20,6 +21,16 @@ NEW = Author(id="1", name="ann", roles=("member", "helper"), joined_at=AT - time
 def ruled(when: str, verdict: str = "hold", **fields: str) -> ThresholdPolicy:
     more = "".join(f"{name} = {value}\n" for name, value in fields.items())
     return policy(f"[[policy.rules]]\nname = 'r'\nwhen = '''{when}'''\nverdict = '{verdict}'\n{more}")
+
+
+def quickest(call: Callable[[], object]) -> float:
+    """Seconds that the quickest of five calls took; the others may have waited for the machine."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 @pytest.mark.parametrize(
@@ -97,19 +108,14 @@ def test_a_fact_is_what_a_reader_would_count(text: str, fact: str, value: float)
 @pytest.mark.parametrize("unit", ["a", ".", "@", "<:a", "😀\u200d", "www.", "1", ".ab/", "\n", "É"])
 def test_a_fact_takes_no_longer_than_its_text(fact: str, unit: str) -> None:
     long = Case(message((unit * 20_000)[:20_000]), assessment(), AT)
-    start = time.perf_counter()
-    FACTS["text"][fact](long)
-    assert time.perf_counter() - start < 0.05
+    assert quickest(lambda: FACTS["text"][fact](long)) < 0.05
 
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(.*)*=", "(x+x+)+y", "([a-z]+)*!"])
 def test_a_regular_expression_that_would_stall_others_answers_at_once(pattern: str) -> None:
     decide = ruled(f"text.original.matches('{pattern}')")
     about = message("a" * 19_999 + "?")
-    decided(decide, about=about)
-    start = time.perf_counter()
-    decided(decide, about=about)
-    assert time.perf_counter() - start < 0.005
+    assert quickest(lambda: decided(decide, about=about)) < 0.005
 
 
 def test_an_account_of_unknown_age_is_no_new_account() -> None:

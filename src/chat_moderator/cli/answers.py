@@ -4,7 +4,7 @@ from chat_moderator.types import Decision, Message, Span, Struct, Verdict
 
 
 class Answer(Struct, frozen=True):
-    """One line of `--json`: `action` is the verdict, scores are 0 to 1, spans count code points of the original text."""
+    """One line of `--json`: `action` is the verdict, scores are 0 to 1, spans count code points of the original."""
 
     id: str
     action: Verdict

@@ -137,6 +137,7 @@ async def _stored(store: "Store", *, served: bool) -> list[Finding]:
     integrity = await store.ask(CheckIntegrity())
     broken = integrity != "ok"
     depth = await store.ask(AskDepth())
+    outbox = await store.ask(OutboxDepth())
     age = depth.oldest.total_seconds()
     late = served and age > SLOW
     return [
@@ -152,7 +153,7 @@ async def _stored(store: "Store", *, served: bool) -> list[Finding]:
             f"the oldest message waits for {age:,.0f} s" if late else "",
             "start `chat-moderator work` beside the server" if late else "",
         ),
-        Finding("outbox", f"{await store.ask(OutboxDepth()):,} actions to do"),
+        Finding("outbox", f"{outbox:,} actions to do"),
         Finding(
             "dead letters",
             f"{depth.dead:,}",
@@ -195,6 +196,7 @@ def _unbindable(host: str, port: int) -> str:
 
 def _show(findings: list[Finding]) -> None:
     made = table("", "", "what to do")
+    made.show_header = any(finding.cure for finding in findings)
     for finding in findings:
         value = f"{finding.value}: {finding.problem}" if finding.problem else finding.value
         made.add_row(finding.name, spelt(value), spelt(finding.cure), style="yellow" if finding.problem else "")

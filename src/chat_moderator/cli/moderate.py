@@ -31,7 +31,9 @@ def moderate(
 ) -> None:
     """Judge a text, or the lines that come in.
 
-    No server is needed and nothing is kept. Exits with 0 when all is clean, 1 when something is flagged, 2 after an error.
+    No server is needed and nothing is kept.
+
+    Exits with 0 when all is clean, 1 when something is flagged, 2 after an error.
 
     With --json, lines are answered as they arrive, in their order. A line that cannot be read ends the command with
     the line's number: nothing that arrived together with it is answered, what was answered before stays. A table is
@@ -83,7 +85,7 @@ def _standard_input(*, jsonl: bool) -> Iterator[list[Message]]:
     if sys.stdin.isatty():
         note("reading lines from the keyboard; Ctrl-D ends")
     parse = reading.jsonl if jsonl else reading.plain
-    return reading.batches(sys.stdin.buffer, parse, skip_blank=jsonl)
+    return reading.batches(sys.stdin.buffer, parse)
 
 
 def _show(rows: Sequence[tuple[Message, "Decision"]]) -> None:

@@ -55,6 +55,7 @@ class Program(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(NOBODY_READS) from problem
         except typer.Abort as problem:
+            typer.echo(err=True)
             complain("not confirmed, nothing was changed")
             raise typer.Exit(FAILED) from problem
         except OSError as problem:

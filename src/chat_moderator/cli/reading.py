@@ -1,5 +1,8 @@
 """Messages from a stream of lines, as they arrive."""
 
+import contextlib
+import json
+import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
 
@@ -53,8 +56,7 @@ def jsonl(line: bytes, number: int) -> Message:
     try:
         message = _MESSAGE.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        known = f"; the fields are {', '.join(Message.__struct_fields__)}" if "unknown field" in str(problem) else ""
-        raise ConfigError(f"line {number}", f"not a message: {problem}{known}") from problem
+        raise ConfigError(f"line {number}", f"not a message: {_reason(line, problem)}") from problem
     return checked(message, f"line {number}")
 
 
@@ -69,6 +71,17 @@ def checked(message: Message, place: str) -> Message:
     if b"\\u0000" in msgspec.json.encode(message).replace(b"\\\\", b""):
         raise ConfigError(place, "NUL is not taken in a text")
     return message
+
+
+def _reason(line: bytes, problem: Exception) -> str:
+    if "unknown field" in str(problem):
+        return f"{problem}; the fields are {', '.join(Message.__struct_fields__)}"
+    if not isinstance(problem, msgspec.ValidationError) and b"\\u" in line:
+        # The decoder takes half of an escaped surrogate pair for the end of the line.
+        with contextlib.suppress(ValueError, RecursionError):
+            if _SURROGATE.search(json.dumps(json.loads(line), ensure_ascii=False)):
+                return "there is half a surrogate pair, which no text can hold"
+    return str(problem)
 
 
 def _arrived(stream: BinaryIO) -> Iterator[list[bytes]]:
@@ -94,4 +107,5 @@ def _read(stream: BinaryIO) -> bytes:
     return read(CHUNK)
 
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MESSAGE: Final = msgspec.json.Decoder(Message)

@@ -68,8 +68,10 @@ def replay(
 ) -> None:
     """Judge a file of messages.
 
-    It is judged in this process, with progress, rate and a summary. A line that cannot be read ends the command with the line's number, and no file of decisions is written. No action
-    is performed. Exits with 0 whatever was flagged, with 2 after an error.
+    It is judged in this process, with progress, rate and a summary; no action is performed. A line that cannot be
+    read ends the command with the line's number, and no file of decisions is written.
+
+    Exits with 0 whatever was flagged, with 2 after an error.
     """
     target = output if output is not None else file.with_suffix(".decisions.jsonl")
     if target.absolute() == file.absolute():

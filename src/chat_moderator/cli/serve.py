@@ -1,16 +1,10 @@
 """`serve`: the whole moderator in one process, on one port."""
 
-import asyncio
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
-from chat_moderator.cli.options import DATA, ConfigOption, DataOption, settings_file
-from chat_moderator.cli.output import console
-
-if TYPE_CHECKING:
-    from chat_moderator.app import App
+from chat_moderator.cli.options import DATA, ConfigOption, DataOption
 
 MESSAGES: Final = '{"messages":[{"id":"1","text":"Hello!"}, {"id":"2","text":"Fuck"}]}'
 
@@ -23,6 +17,7 @@ def serve(
 ) -> None:
     """Start the moderator.
 
-    API, web chat, queue and audit run in one process on one port, until SIGTERM or Ctrl-C. It then takes nothing new, finishes what was begun and exits with 0 within ten seconds.
+    API, web chat, queue and audit run in one process on one port, until SIGTERM or Ctrl-C. It then takes nothing new,
+    finishes what was begun and exits with 0 within ten seconds.
     """
     raise NotImplementedError

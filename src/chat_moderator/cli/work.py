@@ -29,7 +29,8 @@ R = TypeVar("R")
 def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
     """Help a server to judge its queue.
 
-    Runs beside a `serve` on the same data directory, until SIGTERM or Ctrl-C. While nobody serves the directory it waits, and tries again with growing pauses.
+    Runs beside a `serve` on the same data directory, until SIGTERM or Ctrl-C. While nobody serves the directory it
+    waits, and tries again with growing pauses.
     """
     from chat_moderator import config as configuration  # noqa: PLC0415
     from chat_moderator import log as logs  # noqa: PLC0415

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from litestar.types import Scope
 
 from chat_moderator.config import ServerSettings
 from chat_moderator.errors import ConfigError
 from chat_moderator.gateway.contract import Contract
-from chat_moderator.gateway.problems import Problem
+from chat_moderator.gateway.problems import ProblemError
 from chat_moderator.store.database import Store
 from chat_moderator.store.keys import AnyKey, Authenticate
 from chat_moderator.types import Role, Struct
@@ -108,14 +108,14 @@ class Gate:
         """Who calls; None where the first frame is still to say.
 
         Raises:
-            Problem: 401 or 403.
+            ProblemError: 401 or 403.
         """
         headers = dict(scope["headers"])
         self._refuse_foreign_origin(headers)
         near = self._refusal_of_distance(scope, headers)
         if await self.keys.keyless():
             if near is not None:
-                raise Problem(HTTPStatus.FORBIDDEN, near)
+                raise ProblemError(HTTPStatus.FORBIDDEN, near)
             return LOCAL
         if contract.needs is None:
             return VISITOR
@@ -132,13 +132,13 @@ class Gate:
         """Whose token it is.
 
         Raises:
-            Problem: 401 for a token that is unknown, 403 for a role that is not enough.
+            ProblemError: 401 for a token that is unknown, 403 for a role that is not enough.
         """
         caller = await self.keys.caller(token)
         if caller is None:
             raise _unauthenticated("This key is unknown or revoked.", ', error="invalid_token"')
         if not caller.role.may(needed):
-            raise Problem(HTTPStatus.FORBIDDEN, f"A key with the role {needed} is needed; this one is a {caller.role}.")
+            raise ProblemError(HTTPStatus.FORBIDDEN, f"A key with the role {needed} is needed; this one is a {caller.role}.")
         return caller
 
     def _refuse_foreign_origin(self, headers: dict[bytes, bytes]) -> None:
@@ -147,7 +147,9 @@ class Gate:
             return
         _, separator, place = origin.partition(b"://")
         if not separator or place != headers.get(b"host"):
-            raise Problem(HTTPStatus.FORBIDDEN, "Pages of other origins may not call; server.origins names those that may.")
+            raise ProblemError(
+                HTTPStatus.FORBIDDEN, "Pages of other origins may not call; server.origins names those that may."
+            )
 
     def _refusal_of_distance(self, scope: Scope, headers: dict[bytes, bytes]) -> str | None:
         """Why a call does not count as one from this machine; None where it does."""
@@ -198,13 +200,13 @@ def _token(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
         return token.strip()
     if scheme:
         raise _unauthenticated("The scheme Bearer is needed: Authorization: Bearer …", "")
-    offered = scope.get("subprotocols") or ()
+    offered: list[str] = cast("list[str]", scope.get("subprotocols") or [])
     return next((each.removeprefix(SUBPROTOCOL) for each in offered if each.startswith(SUBPROTOCOL)), None)
 
 
-def _unauthenticated(detail: str, parameters: str) -> Problem:
+def _unauthenticated(detail: str, parameters: str) -> ProblemError:
     challenge = {"www-authenticate": f'Bearer realm="chat-moderator"{parameters}'}
-    return Problem(HTTPStatus.UNAUTHORIZED, detail, headers=challenge)
+    return ProblemError(HTTPStatus.UNAUTHORIZED, detail, headers=challenge)
 
 
 def _network(text: str, path: str) -> IPv4Network | IPv6Network:

@@ -14,7 +14,7 @@ import msgspec
 from litestar.types import Receive, Scope
 
 from chat_moderator.gateway import limits
-from chat_moderator.gateway.problems import Problem
+from chat_moderator.gateway.problems import ProblemError
 
 T = TypeVar("T")
 
@@ -26,14 +26,14 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The raw body of a JSON request, at most `limit` bytes.
 
     Raises:
-        Problem: 408, 413 or 415.
+        ProblemError: 408, 413 or 415.
     """
     headers = dict(scope["headers"])
     media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
     if media != b"application/json":
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The content type application/json is needed.")
+        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The content type application/json is needed.")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Bodies are not taken compressed.")
+        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Bodies are not taken compressed.")
     length = headers.get(b"content-length", b"0")
     if length.isdigit() and int(length[:20]) > limit:
         raise _too_large(limit)
@@ -41,14 +41,14 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         async with asyncio.timeout(limits.BODY_TIMEOUT):
             return await _collect(receive, limit)
     except TimeoutError as late:
-        raise Problem(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.") from late
+        raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.") from late
 
 
 def decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
     """The typed value of a JSON text.
 
     Raises:
-        Problem: 400, naming the field.
+        ProblemError: 400, naming the field.
     """
     try:
         value = decoder.decode(raw)
@@ -65,7 +65,7 @@ def convert_query(values: dict[str, str], kind: type[T]) -> T:
     """The typed parameters of a query.
 
     Raises:
-        Problem: 400, naming the parameter.
+        ProblemError: 400, naming the parameter.
     """
     try:
         return msgspec.convert(values, kind, strict=False)
@@ -73,13 +73,13 @@ def convert_query(values: dict[str, str], kind: type[T]) -> T:
         raise invalid(error) from error
 
 
-def invalid(error: msgspec.ValidationError) -> Problem:
+def invalid(error: msgspec.ValidationError) -> ProblemError:
     """A value of the wrong type, length or name, with its path."""
     found = _PLACED.fullmatch(str(error))
     what, path = (found["what"], found["path"] or "") if found else (str(error), "")
     if named := _NAMED.fullmatch(what):
         path += f".{named['name']}"
-    return Problem(HTTPStatus.BAD_REQUEST, f"{what.replace('`', '')}.", field=path.lstrip("."))
+    return ProblemError(HTTPStatus.BAD_REQUEST, f"{what.replace('`', '')}.", field=path.lstrip("."))
 
 
 async def _collect(receive: Receive, limit: int) -> bytes:
@@ -88,7 +88,7 @@ async def _collect(receive: Receive, limit: int) -> bytes:
     while True:
         event = await receive()
         if event["type"] != "http.request":
-            raise Problem(HTTPStatus.BAD_REQUEST, "The body ended before it was complete.")
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "The body ended before it was complete.")
         parts.append(event["body"])
         size += len(parts[-1])
         if size > limit:
@@ -97,24 +97,24 @@ async def _collect(receive: Receive, limit: int) -> bytes:
             return b"".join(parts)
 
 
-def _too_large(limit: int) -> Problem:
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {limit // 1024} KB are taken here at once.")
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {limit // 1024} KB are taken here at once.")
 
 
-def _malformed(raw: bytes, error: Exception) -> Problem:
+def _malformed(raw: bytes, error: Exception) -> ProblemError:
     match error:
         case RecursionError():
-            return Problem(HTTPStatus.BAD_REQUEST, "The JSON is nested too deeply.")
+            return ProblemError(HTTPStatus.BAD_REQUEST, "The JSON is nested too deeply.")
         case UnicodeDecodeError():
-            return Problem(HTTPStatus.BAD_REQUEST, "The body is not UTF-8.")
+            return ProblemError(HTTPStatus.BAD_REQUEST, "The body is not UTF-8.")
     place = _unstorable(raw)
     if place is not None:
         return _refused_character(place)
-    return Problem(HTTPStatus.BAD_REQUEST, f"{error}.")
+    return ProblemError(HTTPStatus.BAD_REQUEST, f"{error}.")
 
 
-def _refused_character(place: str) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, "NUL and lone surrogates are not taken in a text.", field=place)
+def _refused_character(place: str) -> ProblemError:
+    return ProblemError(HTTPStatus.BAD_REQUEST, "NUL and lone surrogates are not taken in a text.", field=place)
 
 
 def _unstorable(raw: bytes) -> str | None:

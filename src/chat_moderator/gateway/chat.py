@@ -8,15 +8,15 @@ from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, WebSocket, get, websocket
+from litestar import Request, WebSocket, websocket
 from litestar.types import ASGIApp
 
 from chat_moderator.errors import ChatModeratorError, ConflictError
 from chat_moderator.gateway.bodies import decode
-from chat_moderator.gateway.contract import OPT, Contract, Reply
+from chat_moderator.gateway.contract import OPT, Contract, Reply, readable
 from chat_moderator.gateway.door import deny
 from chat_moderator.gateway.limits import CHAT_TEXT, TokenBucket
-from chat_moderator.gateway.problems import Problem, problem_of
+from chat_moderator.gateway.problems import ProblemError, problem_of
 from chat_moderator.gateway.services import Services, services_of
 from chat_moderator.gateway.sockets import TRY_LATER, Frames, side_by_side
 from chat_moderator.sources.webchat import Posted, message_of
@@ -25,13 +25,17 @@ from chat_moderator.types import Record, Role, Span, Struct, Verdict
 RATE: Final = 5.0
 BURST: Final = 20.0
 NAME: Final = 40
-MEDIA: Final = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
+MEDIA: Final = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+}
+CONTENT_SECURITY_POLICY: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 PAGE_HEADERS: Final = (
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
+    (b"content-security-policy", CONTENT_SECURITY_POLICY),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-cache"),
@@ -106,24 +110,24 @@ CHAT: Final[Contract[Any, Any]] = Contract(
 )
 
 
-@get("/", opt={OPT: PAGE})
+@readable("/", PAGE)
 async def home() -> ASGIApp:
     """Leads to the chat; relative, so that a prefix stays."""
     return Reply(status=HTTPStatus.TEMPORARY_REDIRECT, headers=((b"location", b"chat"),))
 
 
-@get("/chat", opt={OPT: PAGE})
+@readable("/chat", PAGE)
 async def page() -> ASGIApp:
     """The page."""
     return _file("chat.html")
 
 
-@get("/chat/{name:str}", opt={OPT: PAGE})
+@readable("/chat/{name:str}", PAGE)
 async def part(request: Request[Any, Any, Any]) -> ASGIApp:
     """A file that the page asks for."""
     name = request.path_params["name"]
     if name not in _PARTS:
-        raise Problem(HTTPStatus.NOT_FOUND, f"The page has {' and '.join(_PARTS)}.")
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"The page has {' and '.join(_PARTS)}.")
     return _file(name)
 
 
@@ -133,10 +137,12 @@ async def chat(socket: WebSocket[Any, Any, Any]) -> None:
     room = socket.path_params["room"]
     author = socket.query_params.get("author") or uuid.uuid4().hex
     if not _ROOM.fullmatch(room):
-        await deny(socket.send, Problem(HTTPStatus.BAD_REQUEST, "A room is a-z, 0-9 and -, 1 to 40 long.", field="room"))
+        await deny(
+            socket.send, ProblemError(HTTPStatus.BAD_REQUEST, "A room is a-z, 0-9 and -, 1 to 40 long.", field="room")
+        )
         return
     if not _AUTHOR.fullmatch(author):
-        await deny(socket.send, Problem(HTTPStatus.BAD_REQUEST, "An author is A-Z, a-z, 0-9, _ and -.", field="author"))
+        await deny(socket.send, ProblemError(HTTPStatus.BAD_REQUEST, "An author is A-Z, a-z, 0-9, _ and -.", field="author"))
         return
     await socket.accept()
     frames = Frames(socket)
@@ -183,7 +189,7 @@ class Window:
     async def _answer(self, raw: bytes) -> AckFrame | ErrorFrame:
         try:
             frame = decode(_POST, raw)
-        except Problem as problem:
+        except ProblemError as problem:
             details = problem.details
             place = f" ({details.field})" if details.field else ""
             return ErrorFrame(_id(raw), f"{details.detail}{place}")

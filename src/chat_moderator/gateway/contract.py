@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from litestar import Request
+from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 from litestar.types import Receive, Scope, Send
 
@@ -37,7 +38,7 @@ class Reply:
         sized = () if status == HTTPStatus.NO_CONTENT else ((b"content-length", str(len(body)).encode()),)
         self._start = {"type": "http.response.start", "status": int(status), "headers": [*own, *sized, *headers]}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Sends it."""
         await send(self._start)  # type: ignore[arg-type]
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
@@ -90,7 +91,7 @@ class Contract(Generic[B, Q]):
         """The body.
 
         Raises:
-            Problem: 400, 408, 413 or 415.
+            ProblemError: 400, 408, 413 or 415.
         """
         return decode(self.decoder, await read_body(request.scope, request.receive, self.limit))
 
@@ -98,7 +99,7 @@ class Contract(Generic[B, Q]):
         """The parameters after `?`.
 
         Raises:
-            Problem: 400, naming the parameter.
+            ProblemError: 400, naming the parameter.
         """
         assert self.query is not None  # noqa: S101 -- a route without parameters never asks
         return convert_query(dict(query), self.query)
@@ -106,6 +107,11 @@ class Contract(Generic[B, Q]):
     def reply(self, value: Any) -> Reply:
         """The answer of success."""
         return Reply(msgspec.json.encode(value), self.status)
+
+
+def readable(path: str, contract: Contract[Any, Any]) -> HTTPRouteHandler:
+    """Decorates what answers GET and HEAD."""
+    return HTTPRouteHandler(path, http_method=(HttpMethod.GET, HttpMethod.HEAD), opt={OPT: contract})
 
 
 def contract_of(handler: Any) -> Contract[Any, Any] | None:

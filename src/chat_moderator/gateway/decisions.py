@@ -4,15 +4,15 @@ import asyncio
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from litestar import Request, get
+from litestar import Request
 from litestar.types import ASGIApp
 from msgspec import Meta
 
 from chat_moderator.gateway import examples
 from chat_moderator.gateway.auth import Caller
-from chat_moderator.gateway.contract import OPT, Contract
+from chat_moderator.gateway.contract import Contract, readable
 from chat_moderator.gateway.limits import Name, Number, PageSize
-from chat_moderator.gateway.problems import Problem
+from chat_moderator.gateway.problems import ProblemError
 from chat_moderator.gateway.services import Services, caller_of, services_of
 from chat_moderator.gateway.wire import Result, result_of
 from chat_moderator.store.audit import LastSeq, RecordsAfter
@@ -49,7 +49,7 @@ DECISIONS: Final[Contract[Any, DecisionsQuery]] = Contract(
 )
 
 
-@get("/v1/decisions", opt={OPT: DECISIONS})
+@readable("/v1/decisions", DECISIONS)
 async def decisions(request: Request[Any, Any, Any]) -> ASGIApp:
     """Reads a page."""
     query = DECISIONS.ask(request.query_params)
@@ -88,6 +88,10 @@ class Feed:
                     return []
                 await asyncio.sleep(min(PAUSE, left))
 
+    async def skip(self) -> None:
+        """Goes on from the newest record."""
+        self.after = await self._services.app.store.ask(LastSeq())
+
     async def _read(self, limit: int) -> list[Record]:
         store = self._services.app.store
         last = await store.ask(LastSeq())
@@ -101,10 +105,10 @@ def client_of(caller: Caller, asked: str) -> str | None:
     """Whose decisions a caller reads; None for everyone's.
 
     Raises:
-        Problem: 404, another client's are not the caller's to see.
+        ProblemError: 404, another client's are not the caller's to see.
     """
     if not asked or asked == caller.id:
         return caller.id
     if not caller.role.may(Role.ADMIN):
-        raise Problem(HTTPStatus.NOT_FOUND, "There is no such client for this key.", field="client")
+        raise ProblemError(HTTPStatus.NOT_FOUND, "There is no such client for this key.", field="client")
     return None if asked == EVERYONE else asked

@@ -9,7 +9,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from chat_moderator.gateway.auth import Gate
 from chat_moderator.gateway.contract import contract_of
-from chat_moderator.gateway.problems import MEDIA, Problem, problem_of
+from chat_moderator.gateway.problems import MEDIA, ProblemError, problem_of
 
 
 class Door(ASGIMiddleware):
@@ -34,7 +34,7 @@ class Door(ASGIMiddleware):
         await next_app(scope, receive, send)
 
 
-async def deny(send: Send, problem: Problem) -> None:
+async def deny(send: Send, problem: ProblemError) -> None:
     """Answers a WebSocket's handshake with a problem (the ASGI extension `websocket.http.response`)."""
     headers = {"content-type": MEDIA, "content-length": str(len(problem.body)), **problem.headers}
     start: Any = {

@@ -38,7 +38,7 @@ class ProblemDetails(Struct, omit_defaults=True, frozen=True):
     field: str = ""
 
 
-class Problem(Exception):
+class ProblemError(Exception):
     """Ends a request with a problem.
 
     Args:
@@ -50,7 +50,9 @@ class Problem(Exception):
 
     def __init__(self, status: int, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
-        self.details = ProblemDetails("about:blank", HTTPStatus(status).phrase, status, detail[:_DETAIL], field[:_DETAIL])
+        self.details = ProblemDetails(
+            "about:blank", HTTPStatus(status).phrase, status, detail[:_DETAIL], field[:_DETAIL]
+        )
         self.headers = {"x-content-type-options": "nosniff", "cache-control": "no-store", **(headers or {})}
 
     @property
@@ -64,23 +66,23 @@ class Problem(Exception):
         return msgspec.json.encode(self.details)
 
 
-def problem_of(error: Exception) -> Problem:
+def problem_of(error: Exception) -> ProblemError:
     """The problem that an error is to its caller."""
     match error:
-        case Problem():
+        case ProblemError():
             return error
         case OverloadedError() | TransientError():
             wait = error.retry_after
             status = HTTPStatus.SERVICE_UNAVAILABLE if wait is None else HTTPStatus.TOO_MANY_REQUESTS
             seconds = BUSY if wait is None else max(1, round(wait.total_seconds()))
-            return Problem(status, _sentence(error), headers={"retry-after": str(seconds)})
+            return ProblemError(status, _sentence(error), headers={"retry-after": str(seconds)})
         case ConflictError():
-            return Problem(HTTPStatus.CONFLICT, _sentence(error), field=_place(error))
+            return ProblemError(HTTPStatus.CONFLICT, _sentence(error), field=_place(error))
         case NotFoundError():
-            return Problem(HTTPStatus.NOT_FOUND, _sentence(error))
+            return ProblemError(HTTPStatus.NOT_FOUND, _sentence(error))
         case TimeoutError() | ChatModeratorError():
             log.error("a request could not be answered: %s", error or "no verdict in time")
-            return Problem(
+            return ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "No verdict could be reached; nothing was recorded.",
                 headers={"retry-after": str(BUSY)},
@@ -89,7 +91,7 @@ def problem_of(error: Exception) -> Problem:
             return _of_framework(error)
         case _:
             log.error("a request failed in a way that was not foreseen", exc_info=error)
-            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "This is a fault of the server; its log says more.")
+            return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "This is a fault of the server; its log says more.")
 
 
 def answer(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -98,22 +100,22 @@ def answer(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     return Response(problem.body, status_code=problem.status, media_type=MEDIA, headers=problem.headers)
 
 
-def _of_framework(error: HTTPException) -> Problem:
+def _of_framework(error: HTTPException) -> ProblemError:
     allowed = (error.headers or {}).get("allow", "")
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
-            return Problem(error.status_code, "There is nothing at this address; /docs lists what there is.")
+            return ProblemError(error.status_code, "There is nothing at this address; /docs lists what there is.")
         case HTTPStatus.METHOD_NOT_ALLOWED if "websocket" in allowed:
-            return Problem(
+            return ProblemError(
                 HTTPStatus.UPGRADE_REQUIRED, "This address speaks WebSocket only.", headers={"upgrade": "websocket"}
             )
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            return Problem(error.status_code, f"Allowed here: {allowed}.", headers={"allow": allowed})
+            return ProblemError(error.status_code, f"Allowed here: {allowed}.", headers={"allow": allowed})
         case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("a request failed in a way that was not foreseen", exc_info=error)
-            return Problem(status, "This is a fault of the server; its log says more.")
+            return ProblemError(status, "This is a fault of the server; its log says more.")
         case status:
-            return Problem(status, _sentence(error.detail))
+            return ProblemError(status, _sentence(error.detail))
 
 
 def _sentence(error: object) -> str:

@@ -5,13 +5,13 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 
-from litestar import Request, get, post
+from litestar import Request, post
 from litestar.types import ASGIApp
 
 from chat_moderator.gateway import examples
-from chat_moderator.gateway.contract import OPT, Contract
+from chat_moderator.gateway.contract import OPT, Contract, readable
 from chat_moderator.gateway.limits import LARGEST, Number, PageSize
-from chat_moderator.gateway.problems import Problem
+from chat_moderator.gateway.problems import ProblemError
 from chat_moderator.gateway.services import caller_of, services_of
 from chat_moderator.gateway.wire import Result, result_of
 from chat_moderator.store.reviews import ListReviews, ResolveReview, Review, ReviewState
@@ -87,7 +87,7 @@ RESOLVE: Final[Contract[ReviewBody, Any]] = Contract(
 )
 
 
-@get("/v1/reviews", opt={OPT: LIST})
+@readable("/v1/reviews", LIST)
 async def list_reviews(request: Request[Any, Any, Any]) -> ASGIApp:
     """Lists reviews."""
     query = LIST.ask(request.query_params)
@@ -97,7 +97,7 @@ async def list_reviews(request: Request[Any, Any, Any]) -> ASGIApp:
     return LIST.reply(HeldMessages([_held(review) for review in reviews], last))
 
 
-@get("/v1/reviews/{review:str}", opt={OPT: READ})
+@readable("/v1/reviews/{review:str}", READ)
 async def read_review(request: Request[Any, Any, Any]) -> ASGIApp:
     """Reads a review."""
     identifier = _identifier(request)
@@ -125,8 +125,8 @@ def _identifier(request: Request[Any, Any, Any]) -> int:
     return int(text)
 
 
-def _unknown() -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, "There is no such review.")
+def _unknown() -> ProblemError:
+    return ProblemError(HTTPStatus.NOT_FOUND, "There is no such review.")
 
 
 def _held(review: Review) -> HeldMessage:

@@ -8,6 +8,7 @@ from litestar import Request, WebSocket
 
 from chat_moderator.app import App
 from chat_moderator.gateway.auth import Caller, Gate, KeyRing
+from chat_moderator.gateway.signatures import Verifier
 from chat_moderator.sinks.metrics import Live
 
 
@@ -22,6 +23,7 @@ class Services:
         self.app = app
         self.keys = KeyRing(app.store)
         self.gate = Gate(self.keys, app.settings.server)
+        self.webhooks = Verifier(app.settings.webhooks)
         self.draining = False
         self._live = (0.0, Live(0.0, 0.0, 0.0, 0.0))
 

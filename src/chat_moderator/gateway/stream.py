@@ -15,7 +15,7 @@ from chat_moderator.gateway.contract import OPT, Contract
 from chat_moderator.gateway.decisions import Feed, client_of
 from chat_moderator.gateway.door import deny
 from chat_moderator.gateway.limits import Name, Number, TokenBucket
-from chat_moderator.gateway.problems import Problem, ProblemDetails, problem_of
+from chat_moderator.gateway.problems import ProblemError, ProblemDetails, problem_of
 from chat_moderator.gateway.services import Services, caller_of, services_of
 from chat_moderator.gateway.sockets import POLICY, Frames, side_by_side
 from chat_moderator.gateway.wire import MessageBody, Result, messages_of, result_of
@@ -92,7 +92,7 @@ async def stream(socket: WebSocket[Any, Any, Any]) -> None:
     services = services_of(socket)
     try:
         query = STREAM.ask(socket.query_params)
-    except Problem as problem:
+    except ProblemError as problem:
         await deny(socket.send, problem)
         return
     await socket.accept(subprotocols=_chosen(socket))
@@ -114,7 +114,7 @@ class Connection:
         try:
             caller = caller or await self._introduced()
             client = client_of(caller, query.client)
-        except Problem as problem:
+        except ProblemError as problem:
             await self._frames.send(_refusal("", problem))
             await self._frames.close(POLICY, problem.details.detail)
             return
@@ -125,7 +125,7 @@ class Connection:
             async with asyncio.timeout(PATIENCE):
                 raw = await self._frames.receive()
         except TimeoutError as late:
-            raise Problem(401, "The first frame did not come; it must carry the token.") from late
+            raise ProblemError(401, "The first frame did not come; it must carry the token.") from late
         if raw is None:
             raise ConnectionError
         frame = decode(_AUTH, raw)
@@ -162,7 +162,7 @@ class Connection:
                 return None
             messages = messages_of(frame.messages, caller.id)
             new = await self._services.app.queue.put(messages)
-        except (Problem, ChatModeratorError) as error:
+        except (ProblemError, ChatModeratorError) as error:
             return _refusal(_ref(raw), problem_of(error))
         return AcceptedFrame(frame.ref, new, len(messages) - new)
 
@@ -176,7 +176,7 @@ class Connection:
                 await self._frames.send(DecisionsFrame([result_of(record) for record in records], feed.after))
 
 
-def _refusal(ref: str, problem: Problem) -> ErrorFrame:
+def _refusal(ref: str, problem: ProblemError) -> ErrorFrame:
     details = problem.details
     wait = float(problem.headers.get("retry-after", 0))
     return ErrorFrame(ref, details.status, details.title, details.detail, details.field, wait)
@@ -201,5 +201,5 @@ def _chosen(socket: WebSocket[Any, Any, Any]) -> str | None:
 
 
 _AUTH: Final = msgspec.json.Decoder(AuthFrame)
-_FRAMES: Final[msgspec.json.Decoder[AuthFrame | MessagesFrame]] = msgspec.json.Decoder(AuthFrame | MessagesFrame)  # type: ignore[arg-type]
+_FRAMES: Final[msgspec.json.Decoder[AuthFrame | MessagesFrame]] = msgspec.json.Decoder(AuthFrame | MessagesFrame)
 _REF: Final = msgspec.json.Decoder(_Ref)

@@ -27,6 +27,8 @@ from chat_moderator.policy.names import (
 MAX_LENGTH: Final = 2000
 MAX_LOOPS: Final = 2
 
+_TOO_DEEP: Final = "is nested too deep; split it into several rules"
+
 _POSITION: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)")
 _UNDEFINED: Final = re.compile(r"Undefined variable or function: '(\w+)'")
 _OPENING: Final = frozenset("([{")
@@ -79,7 +81,7 @@ def compiled(source: str) -> Expression:
     try:
         _Trial(source, names).run()
     except RecursionError as error:
-        raise InvalidExpressionError("is nested too deep; split it into several rules") from error
+        raise InvalidExpressionError(_TOO_DEEP) from error
     program = cel.compile(" ".join(names.tokens))
     return Expression(program, names.facts, names.patterns, tuple(_conditions(names)))
 
@@ -88,6 +90,8 @@ def _check_syntax(source: str) -> None:
     try:
         cel.compile(source)
     except ValueError as error:
+        if "Recursion limit" in str(error):
+            raise InvalidExpressionError(_TOO_DEEP) from error
         found = _POSITION.search(str(error))
         if not found:
             raise InvalidExpressionError(f"syntax error: {error}") from error
