@@ -10,9 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from chat_moderator.errors import ConfigError
-from chat_moderator.moderator import outbox, worker
+from chat_moderator.moderator.outbox import Config as OutboxConfig
+from chat_moderator.moderator.worker import Config as WorkerConfig
 from chat_moderator.policy.config import CommunityConfig, PolicyConfig, with_threshold
-from chat_moderator.sources import webchat
+from chat_moderator.sources.webchat import Config as ChatConfig
 from chat_moderator.types import Struct
 
 THRESHOLD: Final = "TOXICITY_THRESHOLD"
@@ -61,16 +62,16 @@ class Settings(Struct, frozen=True):
     """All of `moderator.toml`; a missing file is this with nothing said."""
 
     server: ServerSettings = ServerSettings()
-    queue: dict[str, Any] = {"type": "embedded"}
+    queue: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "embedded"})
     cascade: CascadeSettings = CascadeSettings()
     classifiers: dict[str, dict[str, Any]] = {}
     policy: PolicyConfig = PolicyConfig()
     communities: dict[str, CommunityConfig] = {}
     actions: dict[str, dict[str, Any]] = {}
     sinks: tuple[dict[str, Any], ...] = ()
-    worker: worker.Config = worker.Config()
-    outbox: outbox.Config = outbox.Config()
-    chat: webchat.Config = webchat.Config()
+    worker: WorkerConfig = WorkerConfig()
+    outbox: OutboxConfig = OutboxConfig()
+    chat: ChatConfig = ChatConfig()
     webhooks: WebhookSettings = WebhookSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()

@@ -1,12 +1,17 @@
-// The chat room. A message is shown to its author at once, as pending; the server judges it before anybody else sees it
-// and answers with a verdict. What the server has not answered is kept and sent again under the same id.
+// The chat room. Its author sees a message at once, as pending; the server judges it before anybody else sees it and
+// answers with a verdict. What the server has not answered is kept, and sent again under the same id.
 
 const LONGEST = 2000; // code points of a text, as the server counts
 const KEPT = 500; // messages that stay in the page
-const FIRST_DELAY = 500; // milliseconds until the first try to reconnect; doubles up to LONGEST_DELAY
+const BURST = 10; // messages sent at once; each makes room for the next after BURST_TIME: slower than the server allows
+const BURST_TIME = 2500; // milliseconds
+const FIRST_DELAY = 500; // milliseconds until the first try to connect again; doubles with every try
 const LONGEST_DELAY = 15_000;
 const SILENCE = 10_000; // the server speaks every second: a connection silent for so long is dead
-const SAID = { sending: "Sending…", shown: "", held: "Waiting for a moderator", blocked: "Blocked", failed: "Not sent" };
+const NEAR = 40; // pixels from the end of the list that still count as its end
+
+const STATES = { sending: "Sending…", shown: "", held: "Waiting for a moderator", blocked: "Blocked", failed: "Not sent" };
+const RULES = { threshold: "over the limit for", hold: "close to the limit for", hint: "word list for", rule: "room rule" };
 
 const element = (id) => document.getElementById(id);
 const log = element("log");
@@ -16,94 +21,80 @@ const nameField = element("name");
 
 // ---- What the browser remembers -------------------------------------------------------------------------------------
 
-/** A value in web storage, or only in this page where storage is refused. */
-class Remembered {
-  constructor(storage, key) {
-    this.storage = storage;
-    this.key = `chat-moderator:${key}`;
-    this.value = null;
-  }
-
-  get() {
-    try {
-      return window[this.storage].getItem(this.key) ?? this.value;
-    } catch {
-      return this.value;
-    }
-  }
-
-  set(value) {
-    this.value = value;
-    try {
-      window[this.storage].setItem(this.key, value);
-    } catch {
-      // Storage is full or refused: this page still works, it only forgets when it is reloaded.
-    }
+function recall(storage, key) {
+  try {
+    return window[storage].getItem(`chat-moderator:${key}`);
+  } catch {
+    return null;
   }
 }
 
-/** A random UUID (version 4). crypto.randomUUID is missing where the page is not served over TLS or loopback. */
+function remember(storage, key, value) {
+  try {
+    window[storage].setItem(`chat-moderator:${key}`, value);
+  } catch {
+    // Storage is refused or full: the page works, and only forgets when it is loaded again.
+  }
+}
+
+/** A random UUID (RFC 9562, version 4). crypto.randomUUID is missing where a page comes without TLS over a network. */
 function uuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0"))
-    .join("")
-    .replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-/** The room that the address names, after # or as ?room=. */
+/** The room that the address names, after # or as ?room=, in the letters that the server takes. */
 function roomOfAddress() {
-  const hash = location.hash.slice(1).replace(/[&+]/g, encodeURIComponent); // both mean something in a query
-  const named = new URLSearchParams(`room=${hash}`).get("room") || new URLSearchParams(location.search).get("room");
-  return named?.toWellFormed().trim() || "lobby";
+  const parameters = new URLSearchParams(location.search);
+  const named = location.hash.slice(1) || parameters.get("room") || "";
+  return named.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40) || "lobby";
 }
 
 const room = roomOfAddress();
-const authorId = new Remembered("localStorage", "author");
-const lastName = new Remembered("localStorage", "name");
-const windowName = new Remembered("sessionStorage", "name"); // two windows of one browser may be two people
-const unsentText = new Remembered("sessionStorage", `unsent:${room}`); // this window's own, so that no other sends it
-if (!authorId.get()) authorId.set(uuid());
+const authorId = recall("localStorage", "author") ?? uuid();
+remember("localStorage", "author", authorId);
 
 // ---- Text that cannot deceive ---------------------------------------------------------------------------------------
 
-// Invisible characters that belong to what they stand in: emoji sequences, flags, keycaps, joiners of scripts that join,
-// variants of ideographs. All other invisible, control and bidirectional characters are shown by their number.
-const JOINING = "Arab Syrc Mong Deva Beng Guru Gujr Orya Taml Telu Knda Mlym Sinh".replace(/\w+ ?/g, (script) => `\\p{scx=${script.trim()}}`);
-const UNSEEN = new RegExp(
-  "(?<fitting>" +
-    [
-      String.raw`(?<=\p{ExtPict})[\uFE0E\uFE0F]`,
-      String.raw`(?<=[\d#*])\uFE0F(?=\u20E3)`,
-      String.raw`(?<=[\p{ExtPict}\p{EMod}\uFE0F])\u200D(?=\p{ExtPict})`,
-      String.raw`(?<=\u{1F3F4}[\u{E0061}-\u{E007A}]{0,5})[\u{E0061}-\u{E007A}\u{E007F}]`,
-      String.raw`(?<=\p{sc=Han})[\u{E0100}-\u{E01EF}]`,
-      String.raw`(?<=[${JOINING}])[\u200C\u200D]`,
-    ].join("|") +
-    String.raw`)|(?![\n\t])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_C}\p{DI}\u2800\uFFF9-\uFFFB]`,
-  "gu",
-);
+// Invisible characters that belong where they stand: in emoji sequences, keycaps and flags, variants of ideographs,
+// joiners in scripts that join. Every other invisible, control or bidirectional character is shown by its number.
+const SCRIPTS = ["Arab", "Beng", "Deva", "Gujr", "Guru", "Knda", "Mlym", "Mong", "Orya", "Sinh", "Syrc", "Taml", "Telu"];
+const FITTING = [
+  String.raw`(?<=\p{ExtPict})[\uFE0E\uFE0F]`,
+  String.raw`(?<=[\d#*])\uFE0F(?=\u20E3)`,
+  String.raw`(?<=[\p{ExtPict}\p{EMod}\uFE0F])\u200D(?=\p{ExtPict})`,
+  String.raw`(?<=\u{1F3F4}[\u{E0061}-\u{E007A}]{0,5})[\u{E0061}-\u{E007A}\u{E007F}]`,
+  String.raw`(?<=\p{sc=Han})[\u{E0100}-\u{E01EF}]`,
+  String.raw`(?<=[${SCRIPTS.map((script) => String.raw`\p{scx=${script}}`).join("")}])[\u200C\u200D]`,
+];
+const UNSEEN = String.raw`(?![\n\t])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_C}\p{DI}\u2800\uFFF9-\uFFFB]`;
+const UNSEEN_OR_FITTING = new RegExp(`(?<fitting>${FITTING.join("|")})|${UNSEEN}`, "gu");
 
-/** The text as nodes: invisible characters by number, and what lies in a span [start, end, label] in a <mark>. */
+/** The text as nodes: hidden characters by number, and code points within spans [start, end, label] in <mark>. */
 function readable(text, spans = []) {
   const unseen = new Set();
-  for (const found of text.matchAll(UNSEEN)) if (!found.groups.fitting) unseen.add(found.index);
+  for (const { index, groups } of text.matchAll(UNSEEN_OR_FITTING)) if (!groups.fitting) unseen.add(index);
   const runs = [];
   let unit = 0;
   Array.from(text).forEach((character, point) => {
     const hidden = unseen.has(unit);
     const marked = spans.some(([start, end]) => start <= point && point < end);
-    const shown = hidden ? `⟦U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟧` : character;
+    const number = character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+    const shown = hidden ? `⟦U+${number}⟧` : character;
     const last = runs.at(-1);
     if (last?.hidden === hidden && last.marked === marked) last.text += shown;
     else runs.push({ hidden, marked, text: shown });
     unit += character.length;
   });
-  return runs.map((run) => (run.hidden || run.marked ? node(run.marked ? "mark" : "span", { className: run.hidden ? "hidden-character" : "" }, run.text) : run.text));
+  return runs.map(({ hidden, marked, text: shown }) =>
+    hidden || marked ? node(marked ? "mark" : "span", { className: hidden ? "number" : "" }, shown) : shown,
+  );
 }
 
-/** An element with properties and children, which are elements or plain text and never markup. */
+/** An element with its properties and children; a child is an element or plain text, never markup. */
 function node(tag, properties, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
@@ -112,49 +103,40 @@ function node(tag, properties, ...children) {
 
 // ---- The list of messages -------------------------------------------------------------------------------------------
 
-const bySeq = new Map(); // seq -> what is in the list
+const bySeq = new Map(); // seq -> the entry that shows it
 const unsent = new Map(); // id -> what this window posted and the server has not answered
-let aside = []; // what came in and may be an unsent one of this window: shown once that is settled
+let aside = []; // messages that may be one of the unsent: shown once that is settled
 
-/** A message in the list. `order` is its place: the server's number, or the end while it is not known. */
+/** A message in the list. `order` is the server's number, or infinite until that is known. */
 class Entry {
   constructor({ author, text, at, mine = false }) {
-    this.author = author;
-    this.text = text;
-    this.mine = mine;
-    this.order = Infinity;
+    Object.assign(this, { author, text, mine });
     const time = new Date(at);
-    const hue = Array.from(author).reduce((sum, character) => (sum * 31 + character.codePointAt(0)) % 6, 0);
-    const initial = author.match(/[\p{L}\p{N}\p{ExtPict}]/u)?.[0] ?? "?";
+    const clock = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const initial = author.match(/[\p{L}\p{N}]/u)?.[0].toUpperCase() ?? "?";
     this.state = node("span", { className: "state" });
-    this.body = node("p", { className: "text", dir: "auto" }, ...readable(text));
-    this.item = node(
-      "li",
-      {},
-      node("span", { className: "initial", ariaHidden: "true" }, initial.toUpperCase()),
-      node("p", { className: "by" },
-        node("b", { dir: "auto" }, ...readable(author.replace(/\s+/g, " "))),
-        " ",
-        node("time", { dateTime: time.toISOString(), title: time.toLocaleString() }, time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })),
-        " ",
-        this.state),
-      this.body,
-    );
-    this.item.dataset.hue = hue;
-    if (mine) this.item.ariaLive = "off"; // its author wrote it, and hears the verdict from the status line
+    this.body = node("p", { className: "text", dir: "auto" });
+    this.why = node("div", { className: "why", dir: "auto" });
+    const name = node("b", { dir: "auto" }, ...readable(author));
+    const stamp = node("time", { dateTime: time.toISOString(), title: time.toLocaleString() }, clock);
+    const by = node("p", { className: "by" }, name, " ", stamp, " ", this.state);
+    this.item = node("li", {}, node("span", { className: "initial", ariaHidden: "true" }, initial), by, this.body);
     this.item.entry = this;
+    this.item.dataset.hue = Array.from(author).reduce((sum, each) => (sum * 31 + each.codePointAt(0)) % 6, 0);
+    if (mine) this.item.ariaLive = "off"; // its author wrote it, and hears the verdict from the status line
   }
 
-  /** Sets the state, one of SAID, and what is said below the text: `why` (nodes), and the spans to mark. */
-  become(state, { why = [], spans = [] } = {}) {
+  /** Sets the state; `why` are nodes below the text, `spans` are marked in it. */
+  become(state, why = [], spans = []) {
     this.item.dataset.state = state;
-    this.state.textContent = SAID[state];
+    this.state.textContent = STATES[state];
     this.body.replaceChildren(...readable(this.text, spans));
-    this.item.querySelector(".why")?.remove();
-    if (why.length) this.item.append(node("div", { className: "why", dir: "auto" }, ...why));
+    this.why.replaceChildren(...why);
+    if (why.length) this.item.append(this.why);
+    else this.why.remove();
   }
 
-  /** Puts it where its order says: after all that came before it. */
+  /** Puts it behind all that have a lower order. */
   place(order) {
     this.order = order;
     let next = null;
@@ -166,90 +148,84 @@ class Entry {
     if (this.item.parentNode !== list || this.item.nextElementSibling !== next) list.insertBefore(this.item, next);
   }
 
-  /** Gives it the server's number. */
+  /** Makes it the one entry that shows the server's message `seq`. */
   number(seq) {
+    bySeq.get(seq)?.item.remove();
     bySeq.set(seq, this);
-    this.seq = seq;
     this.place(seq);
   }
 }
 
-/** Changes the list, and stays at its end if the reader was there. */
+/** Changes the list. A reader who is at its end stays there; another is told that there is more. */
 function update(change) {
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const atEnd = isAtEnd();
   const last = list.lastElementChild;
   change();
-  while (list.children.length > KEPT) {
-    const { seq } = list.firstElementChild.entry;
-    if (seq === undefined) break; // unsent ones stay
-    bySeq.delete(seq);
-    list.firstElementChild.remove();
-  }
+  while (list.children.length > KEPT && bySeq.delete(list.firstElementChild.entry.order)) list.firstElementChild.remove();
   element("empty").hidden = list.children.length > 0;
   if (atEnd) showEnd();
   else if (list.lastElementChild !== last) element("newer").hidden = false;
+}
+
+function isAtEnd() {
+  return log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
 }
 
 function showEnd() {
   log.scrollTop = log.scrollHeight;
 }
 
-/** A message that everybody in the room may see. */
-function receive(message) {
-  const known = bySeq.get(message.seq);
-  if (known) {
-    if (known.item.dataset.state === "held" || known.item.dataset.state === "blocked") {
-      known.become("shown");
-      announce("A moderator let your message through.");
-    }
+/** Shows what everybody in the room may see; `at` is in seconds since 1970. */
+function receive({ seq, author, text, at }) {
+  const known = bySeq.get(seq);
+  if (known?.item.dataset.state === "held" || known?.item.dataset.state === "blocked") {
+    known.become("shown");
+    announce("A moderator let your message through.");
+  }
+  const dropped = list.children.length >= KEPT && seq < list.firstElementChild.entry.order;
+  if (known || dropped) return;
+  if ([...unsent.values()].some(({ entry }) => entry.author === author && entry.text === text)) {
+    aside.push({ seq, author, text, at });
     return;
   }
-  const forgotten = list.children.length >= KEPT && message.seq < (list.firstElementChild.entry.seq ?? 0);
-  if (forgotten) return;
-  if ([...unsent.values()].some(({ entry }) => entry.author === message.author && entry.text === message.text)) {
-    aside.push(message);
-    return;
-  }
-  const entry = new Entry({ ...message, at: moment(message.at) });
+  const entry = new Entry({ author, text, at: at * 1000 });
   entry.become("shown");
-  entry.number(message.seq);
+  entry.number(seq);
 }
 
-/** Milliseconds of a time the server wrote: seconds since 1970, or ISO 8601. */
-function moment(at) {
-  return typeof at === "number" ? at * 1000 : Date.parse(at);
-}
-
-/** The server's verdict about a message of this window. */
+/** The server's verdict on a message of this window; `spans` are in code points of its text. */
 function acknowledge({ id, verdict, seq, label, rule, reason, spans }) {
   const entry = settle(id);
   if (!entry) return;
-  const causes = [];
-  if (label) causes.push(node("span", {}, "Label: ", node("b", {}, label.replaceAll("_", " "))));
-  if (rule) causes.push(node("span", {}, "Rule: ", node("b", { dir: "auto" }, ...readable(rule))));
-  const why = [node("p", {}, ...readable(reason || "")), node("p", { className: "causes" }, ...causes)];
+  const cause = node("p", { className: "cause" });
+  if (label) cause.append(node("span", {}, "Label: ", node("b", {}, inWords(label))));
+  cause.append(node("span", {}, "Rule: ", node("b", { dir: "auto", title: rule }, ...readable(ruleInWords(rule)))));
+  const why = [node("p", {}, ...readable(reason), " Only you see it."), cause];
   if (verdict === "allow") {
     entry.become("shown");
-    announce("Your message was sent.");
+    announce("Sent.");
   } else if (verdict === "hold") {
-    entry.become("held", { why: [node("p", {}, "A moderator looks at it; until then only you see it. "), ...why], spans });
-    announce(`Your message waits for a moderator. ${reason || ""}`);
+    entry.become("held", why, spans);
+    announce("Not shown yet: a moderator looks at your message first.");
   } else {
-    entry.become("blocked", { why: [node("p", {}, "Nobody else sees this message. "), ...why], spans });
-    announce(`Your message was blocked: ${(label || "not allowed").replaceAll("_", " ")}. Nobody else sees it.`);
+    entry.become("blocked", why, spans);
+    announce(`Blocked${label ? `: ${inWords(label)}` : ""}. Only you see your message.`);
   }
   entry.number(seq);
   showAside();
 }
 
-/** The server could not take a message; without an id, what it could not read. */
+/** The server did not take a message in. */
 function refuse({ id, reason }) {
   const entry = settle(id);
-  announce(`Not sent: ${reason}`);
+  announce(`Not sent. ${reason}`);
   if (!entry) return;
-  const again = node("button", { type: "button", onclick: () => submit(id, entry) }, "Send again");
-  entry.become("failed", { why: [node("p", {}, ...readable(reason)), again] });
-  entry.place(Math.max(0, ...bySeq.keys()));
+  const again = node("button", { type: "button" }, "Send again");
+  again.addEventListener("click", () => {
+    submit(id, entry);
+    textField.focus();
+  });
+  entry.become("failed", [node("p", {}, ...readable(reason)), again]);
   showAside();
 }
 
@@ -259,29 +235,33 @@ function showAside() {
   waiting.forEach(receive);
 }
 
-function announce(text) {
-  element("status").textContent = text;
+function announce(words) {
+  element("status").textContent = words;
+}
+
+function inWords(label) {
+  return label.replaceAll("_", " ");
+}
+
+/** "threshold:insult" as "over the limit for insult"; a rule of another form stays as it is. */
+function ruleInWords(rule) {
+  const [, kind, what] = rule.match(/^(\w+):(.*)$/s) ?? [];
+  return Object.hasOwn(RULES, kind) ? `${RULES[kind]} ${kind === "rule" ? `“${what}”` : inWords(what)}` : rule;
 }
 
 // ---- What this window posts -----------------------------------------------------------------------------------------
 
-function post(text) {
-  const name = nameField.value.toWellFormed();
-  const entry = new Entry({ author: name, text, at: Date.now(), mine: true });
-  submit(uuid(), entry);
-}
-
-/** Shows a message as pending, keeps it until it is answered, and sends it if there is a connection. */
+/** Shows a message as pending, keeps it until it is answered, and sends it when there is a connection. */
 function submit(id, entry) {
   unsent.set(id, { entry, frame: { type: "post", id, name: entry.author, text: entry.text } });
   keep();
   entry.become("sending");
   update(() => entry.place(Infinity));
   showEnd();
-  connection.send(unsent.get(id).frame);
+  connection.flush();
 }
 
-/** Takes the message with this id from the unsent; undefined when it is not among them. */
+/** Takes a message from the unsent; undefined when it is not among them. */
 function settle(id) {
   const entry = unsent.get(id)?.entry;
   unsent.delete(id);
@@ -289,29 +269,31 @@ function settle(id) {
   return entry;
 }
 
+/** In the session's storage, which is this window's own: no other window sends them too. */
 function keep() {
-  unsentText.set(JSON.stringify([...unsent.values()].map(({ frame }) => frame)));
+  remember("sessionStorage", `unsent:${room}`, JSON.stringify([...unsent.values()].map(({ frame }) => frame)));
 }
 
 // ---- The connection -------------------------------------------------------------------------------------------------
 
-/** A WebSocket that comes back: exponential back-off with jitter, at once when the browser is online or visible again. */
+/** A WebSocket that comes back: exponential back-off with jitter, and at once when the browser is back. */
 class Connection {
   constructor(address) {
     this.address = address;
     this.tries = 0;
+    this.free = BURST;
   }
 
   open() {
+    if (this.socket) return;
     clearTimeout(this.timer);
-    this.drop();
     this.socket = new WebSocket(this.address);
     this.socket.onopen = () => {
       this.say("connected", "Connected");
-      for (const { frame } of unsent.values()) this.send(frame);
+      this.flush();
     };
     this.socket.onmessage = ({ data }) => {
-      this.tries = 0;
+      this.tries = 0; // only now: a server that accepts and hangs up is no better than none
       this.listen();
       hear(JSON.parse(data));
     };
@@ -319,33 +301,38 @@ class Connection {
     this.listen();
   }
 
-  send(frame) {
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(frame));
+  /** Sends what is unsent and was not yet sent over this connection, oldest first. */
+  flush() {
+    if (this.socket?.readyState !== WebSocket.OPEN) return;
+    for (const post of unsent.values()) {
+      if (this.free === 0) return;
+      if (post.over === this.socket) continue;
+      post.over = this.socket;
+      this.socket.send(JSON.stringify(post.frame));
+      this.free -= 1;
+      setTimeout(() => {
+        this.free += 1;
+        this.flush();
+      }, BURST_TIME);
+    }
   }
 
-  /** Forgets the socket without waiting for the other side, which may be gone. */
-  drop() {
-    if (!this.socket) return;
-    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
-    this.socket.close();
-    this.socket = null;
-  }
-
+  /** Starts the wait for the next sign of life anew. */
   listen() {
     clearTimeout(this.silence);
     this.silence = setTimeout(() => this.retry(), SILENCE);
   }
 
+  /** Lets go of the socket without waiting for the other side, which may be gone, and tries again later. */
   retry() {
     clearTimeout(this.silence);
-    this.drop();
-    const longest = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.tries++);
+    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close();
+    this.socket = null;
+    const longest = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.tries);
+    this.tries += 1;
     this.timer = setTimeout(() => this.open(), longest * (0.5 + Math.random() / 2));
     this.say("waiting", "Not connected. What you write is sent when the connection is back.");
-  }
-
-  hurry() {
-    if (!this.socket) this.open();
   }
 
   say(state, words) {
@@ -363,52 +350,63 @@ function hear(frame) {
   else if (frame.type === "live") showLive(frame);
 }
 
+/** `blocked` is a share, 0 to 1; `p50` and `p99` are in milliseconds. Without messages only the rate means something. */
 function showLive({ rate, blocked, p50, p99 }) {
-  const digits = (value, most) => (value ?? null) === null ? "–" : value.toLocaleString([], { maximumFractionDigits: most });
-  element("rate").textContent = digits(rate, 1);
-  element("blocked").textContent = (blocked ?? null) === null ? "–" : `${digits(blocked * 100, 1)} %`;
-  element("p50").textContent = (p50 ?? null) === null ? "–" : `${digits(p50, 1)} ms`;
-  element("p99").textContent = (p99 ?? null) === null ? "–" : `${digits(p99, 1)} ms`;
+  const put = (id, number, unit) => {
+    const digits = number.toLocaleString([], { maximumFractionDigits: 1 });
+    element(id).textContent = rate > 0 || id === "rate" ? digits + unit : "–";
+  };
+  put("rate", rate, "");
+  put("blocked", blocked * 100, " %");
+  put("p50", p50, " ms");
+  put("p99", p99, " ms");
 }
 
 // ---- The page -------------------------------------------------------------------------------------------------------
 
-const inWebSocket = new URL(`v1/chat/${encodeURIComponent(room)}?author=${authorId.get()}`, location.href);
-inWebSocket.protocol = location.protocol.replace("http", "ws");
-const connection = new Connection(inWebSocket);
+const address = new URL(`v1/chat/${room}?author=${authorId}`, location.href);
+address.protocol = location.protocol.replace("http", "ws");
+const connection = new Connection(address);
 
-/** Shows how long the text is once that matters; whether it may be sent. */
-function fits() {
-  const length = Array.from(textField.value.trim()).length;
-  const tooLong = length > LONGEST;
-  element("count").textContent = length > LONGEST * 0.9 ? `${length.toLocaleString()} of ${LONGEST.toLocaleString()} characters` : "";
-  textField.ariaInvalid = String(tooLong);
-  return length > 0 && !tooLong;
+/** What is in the text field as it would be sent. */
+function draft() {
+  return textField.value.trim().toWellFormed();
+}
+
+/** Says how long the draft is once that matters. */
+function count() {
+  const length = Array.from(draft()).length;
+  const close = length > LONGEST * 0.9;
+  element("count").textContent = close ? `${length.toLocaleString()} of ${LONGEST.toLocaleString()} characters` : "";
+  textField.ariaInvalid = String(length > LONGEST);
+  return length;
 }
 
 element("composer").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (fits()) {
-    post(textField.value.trim().toWellFormed());
-    textField.value = "";
-    fits();
-  } else if (textField.value.trim()) announce(`Too long: a message has at most ${LONGEST.toLocaleString()} characters.`);
   textField.focus();
+  const length = count();
+  if (length > LONGEST) announce(`Too long: a message has at most ${LONGEST.toLocaleString()} characters.`);
+  if (length === 0 || length > LONGEST) return;
+  rename();
+  submit(uuid(), new Entry({ author: nameField.value, text: draft(), at: Date.now(), mine: true }));
+  textField.value = "";
+  count();
 });
-
-textField.addEventListener("input", fits);
+textField.addEventListener("input", count);
 textField.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return; // 229: composing, in Safari
+  const composing = event.isComposing || event.keyCode === 229; // Enter that ends an input method's word; 229 in Safari
+  if (event.key !== "Enter" || event.shiftKey || composing) return;
   event.preventDefault();
   element("composer").requestSubmit();
 });
 
-nameField.value = windowName.get() || lastName.get() || "";
 function rename() {
-  nameField.value = nameField.value.toWellFormed().trim() || `Guest ${authorId.get().slice(0, 4)}`;
-  windowName.set(nameField.value);
-  lastName.set(nameField.value);
+  nameField.value = nameField.value.toWellFormed().trim() || `Guest ${authorId.slice(0, 4)}`;
+  remember("sessionStorage", "name", nameField.value); // two windows of one browser may be two people
+  remember("localStorage", "name", nameField.value);
 }
+nameField.value = recall("sessionStorage", "name") ?? recall("localStorage", "name") ?? "";
 nameField.addEventListener("change", rename);
 nameField.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.isComposing) textField.focus();
@@ -416,21 +414,21 @@ nameField.addEventListener("keydown", (event) => {
 rename();
 
 log.addEventListener("scroll", () => {
-  if (log.scrollHeight - log.scrollTop - log.clientHeight < 40) element("newer").hidden = true;
+  if (isAtEnd()) element("newer").hidden = true;
 });
 element("newer").addEventListener("click", () => {
   showEnd();
   textField.focus();
 });
 
-element("room").append(...readable(room));
-document.title = `${element("room").textContent} – chat room`;
+element("room").textContent = room;
+document.title = `${room} – chat room`;
 window.addEventListener("hashchange", () => location.reload());
-window.addEventListener("online", () => connection.hurry());
-window.addEventListener("pageshow", () => connection.hurry());
-document.addEventListener("visibilitychange", () => connection.hurry());
+window.addEventListener("online", () => connection.open());
+window.addEventListener("pageshow", () => connection.open());
+document.addEventListener("visibilitychange", () => connection.open());
 
-for (const { id, name, text } of JSON.parse(unsentText.get() ?? "[]")) {
+for (const { id, name, text } of JSON.parse(recall("sessionStorage", `unsent:${room}`) ?? "[]")) {
   submit(id, new Entry({ author: name, text, at: Date.now(), mine: true }));
 }
-connection.hurry();
+connection.open();
