@@ -1,6 +1,7 @@
 """The server under test, as a process of its own."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -44,6 +45,11 @@ class Server:
         """Resident bytes now."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+    def processor(self) -> float:
+        """Processor seconds so far, of all threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def metric(self, name: str) -> float:
         """The sum of a metric's series."""

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 Disguise = Callable[[str, random.Random], str]
@@ -15,10 +15,9 @@ _LEET: Final = str.maketrans({"a": "4", "e": "3", "i": "1", "o": "0", "s": "5", 
 
 def star(word: str, chance: random.Random) -> str:
     """f*ck, s**t."""
-    inner = list(word)
     at = chance.randrange(1, len(word) - 1)
-    inner[at : at + chance.randint(1, 2)] = "*" * len(inner[at : at + chance.randint(1, 1)])
-    return "".join(inner)
+    hidden = min(chance.randint(1, 2), len(word) - 1 - at)
+    return word[:at] + "*" * hidden + word[at + hidden :]
 
 
 def drop_vowel(word: str, chance: random.Random) -> str:
@@ -58,20 +57,40 @@ def leet(word: str, _: random.Random) -> str:
     return word.translate(_LEET)
 
 
+def part(word: str, chance: random.Random) -> str:
+    """fu ck."""
+    at = chance.randrange(1, len(word))
+    return f"{word[:at]} {word[at:]}"
+
+
+def affix(word: str, chance: random.Random) -> str:
+    """xfuckx, fucking's unheard-of kin."""
+    letters = "aeiouxyzn"
+    return (
+        "".join(chance.choices(letters, k=chance.randint(0, 2)))
+        + word
+        + "".join(chance.choices(letters, k=chance.randint(1, 3)))
+    )
+
+
 def double_one(word: str, chance: random.Random) -> str:
     """fuckk."""
     at = chance.randrange(len(word))
     return word[: at + 1] + word[at:]
 
 
-DISGUISES: Final[tuple[Disguise, ...]] = (star, drop_vowel, swap, slip, phonetic, hold, leet, double_one)
+DISGUISES: Final[tuple[Disguise, ...]] = (star, drop_vowel, swap, slip, phonetic, hold, leet, double_one, part, affix)
 
 
-def disguise(text: str, chance: random.Random) -> str:
-    """The text with one disguise put on about half of its words of three letters and more, or with a space lost between two words."""
-    if chance.random() < 0.1 and " " in text:
-        spaces = [match.start() for match in re.finditer(" ", text)]
-        at = chance.choice(spaces)
-        return text[:at] + text[at + 1 :]
+def disguise(text: str, chance: random.Random, telling: Sequence[tuple[int, int]] = ()) -> str:
+    """The text with one disguise put on the `telling` stretches, or else on about half of its words of three letters and more."""
     put_on = chance.choice(DISGUISES)
-    return _WORD.sub(lambda match: put_on(match[0], chance) if chance.random() < 0.5 else match[0], text)
+    if not telling:
+        return _WORD.sub(lambda match: put_on(match[0], chance) if chance.random() < 0.5 else match[0], text)
+    pieces: list[str] = []
+    at = 0
+    for start, end in sorted(telling):
+        if start >= at:
+            pieces += text[at:start], _WORD.sub(lambda match: put_on(match[0], chance), text[start:end])
+            at = end
+    return "".join(pieces) + text[at:]

@@ -16,9 +16,13 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
 def quantise(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """int8 weights (features, labels) and the scale of each label; the rarest extremes are clipped."""
-    scale = np.maximum(np.quantile(np.abs(weights), 1 - _CLIPPED, axis=0), 1e-9).astype(np.float32) / _LEVELS
-    return np.clip(np.rint(weights / scale), -_LEVELS, _LEVELS).astype(np.int8), scale
+    """int8 roots of the weights (features, labels), so that small ones keep their detail, and the scale of each label.
+
+    A weight is `sign(q) * q**2 * scale`; the rarest extremes are clipped.
+    """
+    scale = np.maximum(np.quantile(np.abs(weights), 1 - _CLIPPED, axis=0), 1e-9).astype(np.float32) / _LEVELS**2
+    roots = np.sign(weights) * np.sqrt(np.abs(weights) / scale)
+    return np.clip(np.rint(roots), -_LEVELS, _LEVELS).astype(np.int8), scale
 
 
 def most_telling(weights: NDArray[np.float32], frequency: NDArray[np.int64], kept: int) -> NDArray[np.int64]:

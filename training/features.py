@@ -30,7 +30,9 @@ def vocabulary(texts: Sequence[str]) -> frozenset[str]:
         word
         for word, count in counted.items()
         if count >= _ENOUGH
-        and not (len(word) >= _LEET_LENGTH and any(counted[reading] > _FAR_MORE * count for reading in leet_readings(word)))
+        and not (
+            len(word) >= _LEET_LENGTH and any(counted[reading] > _FAR_MORE * count for reading in leet_readings(word))
+        )
     )
 
 

@@ -75,7 +75,9 @@ def load(name: str, data: Path) -> list[Row]:
         has_both = has_test and {"test", "dev"} <= {row.get("split") for row in raw}
         rows = [_row(row, name, has_test=has_test, has_both=has_both) for row in raw]
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(str(path), f"line by line JSON with id, text, labels and lang is expected: {error!r}") from error
+        raise ConfigError(
+            str(path), f"line by line JSON with id, text, labels and lang is expected: {error!r}"
+        ) from error
     # The same text on both sides of a detoxification pair teaches nothing.
     return [row for row in rows if name != "paradetox" or row.labels[0] in {0.0, 1.0}]
 
@@ -97,7 +99,9 @@ def _written(path: Path) -> Iterator[Row]:
             continue
         verdict = fields[0].lstrip("+")
         if len(fields) != 3 or verdict not in {"ok", "bad", "care"} or not set(fields[1]) <= {*_LETTERS, "-"}:
-            raise ConfigError(f"{path}:{number}", "expected verdict (ok, bad, care), labels (tvohiaxsp or -) and text, tab-divided")
+            raise ConfigError(
+                f"{path}:{number}", "expected verdict (ok, bad, care), labels (tvohiaxsp or -) and text, tab-divided"
+            )
         given = {_LETTERS[letter] for letter in fields[1] if letter != "-"}
         identity = f"corpus/{path.parent.name}/{path.stem}:{number}"
         yield Row(

@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import msgspec
 import numpy as np
 import typer
 from numpy.typing import NDArray
@@ -27,13 +28,14 @@ PENALTY: Final = 2e-6
 ITERATIONS: Final = 60
 RAREST: Final = 3  # texts that a feature must occur in
 KEPT: Final = 900_000
-DISGUISED_SHARE: Final = 0.12
+DISGUISED_WITH_TERMS: Final = 0.5  # share of rows of which a disguised copy is made
+DISGUISED: Final = 0.08
 ENOUGH_POSITIVES: Final = 1000  # below, a label is experimental
 
 SOURCE_WEIGHT: Final = {
     "cold_zh": 0.7,
     "convabuse": 2.0,
-    "corpus": 6.0,
+    "corpus": 5.0,
     "davidson": 0.3,  # keyword-sampled: teaches reflexes
     "degibert": 0.5,
     "edos": 0.5,
@@ -45,7 +47,8 @@ SOURCE_WEIGHT: Final = {
     "wiki_cat": 0.5,
 }
 CHAT: Final = frozenset({"corpus", "irc_ubuntu", "goemotions", "convabuse", "sms_spam", "tgspam"})
-CHAT_BASE_RATE: Final = 0.05  # of positives, assumed when scores are made probabilities
+BASE_RATE: Final = dict(zip(LABELS, (0.05, 0.005, 0.05, 0.005, 0.03, 0.01, 0.01, 0.005, 0.02), strict=True))
+"""Shares of chat assumed when scores are made probabilities."""
 OTHER_SHARE: Final = 0.05  # how much a row that is not chat counts then
 
 _HARMLESS_BY_CONSTRUCTION: Final = ("sexual_explicit", "self_harm", "obscene")
@@ -83,26 +86,28 @@ def assume(rows: list[Row]) -> None:
 
 
 def augment(rows: list[Row], chance: random.Random) -> list[Row]:
-    """Disguised copies of a share of the training rows; the written lines are disguised more often."""
-    return [
-        Row(
-            id=f"{row.id}~",
-            text=disguise(row.text, chance),
-            source=row.source,
-            language=row.language,
-            labels=row.labels,
-            part=row.part,
+    """Disguised copies of training rows: often of those with listed terms, which are what people disguise, seldom of others."""
+    lexicon = LexiconClassifier()
+    copies = []
+    for row in rows:
+        if row.part != "train":
+            continue
+        telling = (
+            [(span.start, span.end) for span in lexicon.explain([row.text])[0]]
+            if lexicon.score([row.text]).any()
+            else []
         )
-        for row in rows
-        if row.part == "train" and chance.random() < DISGUISED_SHARE * (3 if row.source == "corpus" else 1)
-    ]
+        if chance.random() < (DISGUISED_WITH_TERMS if telling else DISGUISED):
+            hidden = disguise(row.text, chance, telling)
+            copies.append(msgspec.structs.replace(row, id=f"{row.id}~", text=hidden))
+    return copies
 
 
-def chat_weights(rows: list[Row], targets: NDArray[np.float32]) -> NDArray[np.float32]:
+def chat_weights(rows: list[Row], targets: NDArray[np.float32], base_rate: float) -> NDArray[np.float32]:
     """Weights under which rows look like chat: mostly benign, mostly short."""
     weights = np.array([1.0 if row.source in CHAT else OTHER_SHARE for row in rows], np.float32)
     positive = targets >= 0.5
-    wanted = CHAT_BASE_RATE / (1 - CHAT_BASE_RATE) * weights[~positive].sum()
+    wanted = base_rate / (1 - base_rate) * weights[~positive].sum()
     weights[positive] *= wanted / max(weights[positive].sum(), 1e-9)
     return weights
 
@@ -143,15 +148,17 @@ def train(rows: list[Row], out: Path, metadata: dict[str, Any], console: Console
             there = np.flatnonzero(calibrating & ~np.isnan(labels[:, column]))
             logits = features[there] @ found.weights + found.bias
             targets = labels[there, column]
-            slope, offset = calibrate(logits, targets, chat_weights([rows[index] for index in there], targets))
+            slope, offset = calibrate(
+                logits, targets, chat_weights([rows[index] for index in there], targets, BASE_RATE[label])
+            )
             weights[:, column] = slope * found.weights
             bias[column] = slope * found.bias + offset
             progress.advance(fitting)
     top = most_telling(weights, frequency, KEPT)
     small, scale = quantise(weights[top])
     arrays = {
-        "gaps": np.diff(buckets[top], prepend=0).astype(np.uint16 if len(top) > 70_000 else np.uint32),
-        "weights": small,
+        "gaps": np.diff(buckets[top], prepend=0).astype(np.uint32),
+        "roots": small,
         "scale": scale,
         "bias": bias,
         "vocabulary": np.sort(np.array([word_hash(word) for word in known], np.uint32)),

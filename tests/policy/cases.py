@@ -5,12 +5,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
+from hypothesis import settings
 
 from chat_moderator.policy.config import CommunityConfig, PolicyConfig
 from chat_moderator.policy.thresholds import ThresholdPolicy
 from chat_moderator.types import Assessment, Decision, Message, Struct
 
 ACTIONS = ("alert", "delete", "hold", "reply")
+UNHURRIED = settings(deadline=None)
+"""A property says nothing about time, and the machine may be busy."""
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 
 

@@ -14,7 +14,7 @@ from chat_moderator.policy.presets import PRESETS
 from chat_moderator.policy.replies import LABEL_NAMES, REPLIES
 from chat_moderator.policy.thresholds import ThresholdPolicy
 from chat_moderator.types import LABELS, Assessment, Verdict
-from tests.policy.cases import ACTIONS, AT, assessed, assessment, decided, message, policy
+from tests.policy.cases import ACTIONS, AT, UNHURRIED, assessed, assessment, decided, message, policy
 
 LANGUAGES = {"default", "ar", "de", "es", "fr", "hi", "it", "ja", "ko", "pt", "ru", "tr", "zh"}
 ABUSE = [label for label in LABELS if label not in {"obscene", "self_harm"}]
@@ -271,6 +271,7 @@ def test_a_batch_of_two_lengths_is_refused() -> None:
         policy().decide([message()], [], at=AT)
 
 
+@UNHURRIED
 @given(config=configs, low=scores, rise=scores, hints=scores, degraded=st.booleans())
 def test_raising_scores_never_softens_the_verdict(
     config: PolicyConfig, low: dict[str, float], rise: dict[str, float], hints: dict[str, float], *, degraded: bool
@@ -282,6 +283,7 @@ def test_raising_scores_never_softens_the_verdict(
     assert after.verdict.severity >= before.verdict.severity
 
 
+@UNHURRIED
 @given(config=configs, hints=scores, rise=scores, found=scores)
 def test_raising_hints_never_softens_the_verdict_and_never_blocks(
     config: PolicyConfig, hints: dict[str, float], rise: dict[str, float], found: dict[str, float]
@@ -295,6 +297,7 @@ def test_raising_hints_never_softens_the_verdict_and_never_blocks(
     assert after is not Verdict.BLOCK or without is Verdict.BLOCK
 
 
+@UNHURRIED
 @given(config=configs, found=scores, hints=scores)
 def test_a_degraded_assessment_never_blocks_and_never_softens_to_allow(
     config: PolicyConfig, found: dict[str, float], hints: dict[str, float]
@@ -305,6 +308,7 @@ def test_a_degraded_assessment_never_blocks_and_never_softens_to_allow(
     assert degraded.severity == min(sound.severity, 1)
 
 
+@UNHURRIED
 @given(config=configs, data=st.data())
 def test_the_order_of_keys_is_irrelevant(config: PolicyConfig, data: st.DataObject) -> None:
     found = data.draw(scores)
@@ -314,6 +318,7 @@ def test_the_order_of_keys_is_irrelevant(config: PolicyConfig, data: st.DataObje
     assert one == other
 
 
+@UNHURRIED
 @given(outer=configs, found=scores, hints=scores)
 def test_an_override_that_says_nothing_changes_nothing(
     outer: PolicyConfig, found: dict[str, float], hints: dict[str, float]
@@ -325,6 +330,7 @@ def test_an_override_that_says_nothing_changes_nothing(
     assert decided(decide, assessed(found, hints), message(community="c", channel="h")) == everywhere
 
 
+@UNHURRIED
 @given(outer=configs, label=st.sampled_from(LABELS), threshold=thresholds, found=scores)
 def test_an_override_of_one_label_leaves_the_others_alone(
     outer: PolicyConfig, label: str, threshold: float, found: dict[str, float]

@@ -26,7 +26,9 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NgramWeights:
-    """A row of int8 weights, one a label, for every n-gram bucket that was worth keeping; row 0 is for all others.
+    """A row of weights, one a label, for every n-gram bucket that was worth keeping; row 0 is for all others.
+
+    Weights are whole numbers, so that their sum is the same in whatever order they are added.
 
     A text's logit is `bias + scale * (sum of its rows) / sqrt(number of its features)`.
 
@@ -48,12 +50,12 @@ class NgramWeights:
             raise ConfigError(str(path), f"sha256 is {digest}, but its .json names {self.metadata.sha256}")
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                weights: NDArray[np.int8] = arrays["weights"]
+                roots: NDArray[np.int16] = arrays["roots"].astype(np.int16)
                 buckets = np.cumsum(arrays["gaps"], dtype=np.int64)
                 self.scale: NDArray[np.float32] = arrays["scale"]
                 self.bias: NDArray[np.float32] = arrays["bias"]
                 self.vocabulary: frozenset[int] = frozenset(arrays["vocabulary"].tolist())
-            self.values = np.concatenate([np.zeros((1, len(self.metadata.labels)), np.int8), weights])
+            self.values = np.concatenate([np.zeros((1, len(self.metadata.labels)), np.int16), roots * np.abs(roots)])
             self.rows = np.zeros((1 << BITS) + 1, np.int32)
             self.rows[buckets] = np.arange(1, len(buckets) + 1)
         except (KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:

@@ -8,10 +8,9 @@ const BURST_TIME = 2500; // milliseconds
 const FIRST_DELAY = 500; // milliseconds until the first try to connect again; doubles with every try
 const LONGEST_DELAY = 15_000;
 const SILENCE = 10_000; // the server speaks every second: a connection silent for so long is dead
-const NEAR = 40; // pixels from the end of the list that still count as its end
 
-const STATES = { sending: "Sending…", shown: "", held: "Waiting for a moderator", blocked: "Blocked", failed: "Not sent" };
-const RULES = { threshold: "over the limit for", hold: "close to the limit for", hint: "word list for", rule: "room rule" };
+const STATES = { sending: "Sending…", held: "Waiting for a moderator", blocked: "Blocked", failed: "Not sent" };
+const RULES = { threshold: "over the limit for", hold: "close to the limit for", hint: "word list for", rule: "rule" };
 
 const element = (id) => document.getElementById(id);
 const log = element("log");
@@ -37,38 +36,34 @@ function remember(storage, key, value) {
   }
 }
 
-/** A random UUID (RFC 9562, version 4). crypto.randomUUID is missing where a page comes without TLS over a network. */
-function uuid() {
+/** 128 random bits in hex. crypto.randomUUID is missing where the page comes over a network without TLS. */
+function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** The room that the address names, after # or as ?room=, in the letters that the server takes. */
 function roomOfAddress() {
-  const parameters = new URLSearchParams(location.search);
-  const named = location.hash.slice(1) || parameters.get("room") || "";
+  const named = location.hash.slice(1) || new URLSearchParams(location.search).get("room") || "";
   return named.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40) || "lobby";
 }
 
 const room = roomOfAddress();
-const authorId = recall("localStorage", "author") ?? uuid();
+const authorId = recall("localStorage", "author") ?? randomId();
 remember("localStorage", "author", authorId);
 
 // ---- Text that cannot deceive ---------------------------------------------------------------------------------------
 
 // Invisible characters that belong where they stand: in emoji sequences, keycaps and flags, variants of ideographs,
 // joiners in scripts that join. Every other invisible, control or bidirectional character is shown by its number.
-const SCRIPTS = ["Arab", "Beng", "Deva", "Gujr", "Guru", "Knda", "Mlym", "Mong", "Orya", "Sinh", "Syrc", "Taml", "Telu"];
+const JOINING = "Arab Beng Deva Gujr Guru Knda Mlym Mong Orya Sinh Syrc Taml Telu".replace(/(\w+) ?/g, "\\p{scx=$1}");
 const FITTING = [
   String.raw`(?<=\p{ExtPict})[\uFE0E\uFE0F]`,
   String.raw`(?<=[\d#*])\uFE0F(?=\u20E3)`,
   String.raw`(?<=[\p{ExtPict}\p{EMod}\uFE0F])\u200D(?=\p{ExtPict})`,
   String.raw`(?<=\u{1F3F4}[\u{E0061}-\u{E007A}]{0,5})[\u{E0061}-\u{E007A}\u{E007F}]`,
   String.raw`(?<=\p{sc=Han})[\u{E0100}-\u{E01EF}]`,
-  String.raw`(?<=[${SCRIPTS.map((script) => String.raw`\p{scx=${script}}`).join("")}])[\u200C\u200D]`,
+  String.raw`(?<=[${JOINING}])[\u200C\u200D]`,
 ];
 const UNSEEN = String.raw`(?![\n\t])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_C}\p{DI}\u2800\uFFF9-\uFFFB]`;
 const UNSEEN_OR_FITTING = new RegExp(`(?<fitting>${FITTING.join("|")})|${UNSEEN}`, "gu");
@@ -129,7 +124,7 @@ class Entry {
   /** Sets the state; `why` are nodes below the text, `spans` are marked in it. */
   become(state, why = [], spans = []) {
     this.item.dataset.state = state;
-    this.state.textContent = STATES[state];
+    this.state.textContent = STATES[state] ?? "";
     this.body.replaceChildren(...readable(this.text, spans));
     this.why.replaceChildren(...why);
     if (why.length) this.item.append(this.why);
@@ -161,14 +156,17 @@ function update(change) {
   const atEnd = isAtEnd();
   const last = list.lastElementChild;
   change();
-  while (list.children.length > KEPT && bySeq.delete(list.firstElementChild.entry.order)) list.firstElementChild.remove();
+  while (list.children.length > KEPT && list.firstElementChild.entry.order < Infinity) {
+    bySeq.delete(list.firstElementChild.entry.order);
+    list.firstElementChild.remove();
+  }
   element("empty").hidden = list.children.length > 0;
   if (atEnd) showEnd();
   else if (list.lastElementChild !== last) element("newer").hidden = false;
 }
 
 function isAtEnd() {
-  return log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
+  return log.scrollHeight - log.scrollTop - log.clientHeight < 40;
 }
 
 function showEnd() {
@@ -182,8 +180,8 @@ function receive({ seq, author, text, at }) {
     known.become("shown");
     announce("A moderator let your message through.");
   }
-  const dropped = list.children.length >= KEPT && seq < list.firstElementChild.entry.order;
-  if (known || dropped) return;
+  const tooOld = list.children.length >= KEPT && seq < list.firstElementChild.entry.order;
+  if (known || tooOld) return;
   if ([...unsent.values()].some(({ entry }) => entry.author === author && entry.text === text)) {
     aside.push({ seq, author, text, at });
     return;
@@ -226,6 +224,7 @@ function refuse({ id, reason }) {
     textField.focus();
   });
   entry.become("failed", [node("p", {}, ...readable(reason)), again]);
+  entry.place(Math.max(0, ...bySeq.keys()) + 0.5); // it has no number: behind what is there now
   showAside();
 }
 
@@ -239,9 +238,7 @@ function announce(words) {
   element("status").textContent = words;
 }
 
-function inWords(label) {
-  return label.replaceAll("_", " ");
-}
+const inWords = (label) => label.replaceAll("_", " ");
 
 /** "threshold:insult" as "over the limit for insult"; a rule of another form stays as it is. */
 function ruleInWords(rule) {
@@ -250,6 +247,10 @@ function ruleInWords(rule) {
 }
 
 // ---- What this window posts -----------------------------------------------------------------------------------------
+
+function ownEntry(author, text) {
+  return new Entry({ author, text, at: Date.now(), mine: true });
+}
 
 /** Shows a message as pending, keeps it until it is answered, and sends it when there is a connection. */
 function submit(id, entry) {
@@ -350,7 +351,7 @@ function hear(frame) {
   else if (frame.type === "live") showLive(frame);
 }
 
-/** `blocked` is a share, 0 to 1; `p50` and `p99` are in milliseconds. Without messages only the rate means something. */
+/** `blocked` is a share, 0 to 1; `p50` and `p99` are milliseconds. Without messages only the rate means something. */
 function showLive({ rate, blocked, p50, p99 }) {
   const put = (id, number, unit) => {
     const digits = number.toLocaleString([], { maximumFractionDigits: 1 });
@@ -368,14 +369,9 @@ const address = new URL(`v1/chat/${room}?author=${authorId}`, location.href);
 address.protocol = location.protocol.replace("http", "ws");
 const connection = new Connection(address);
 
-/** What is in the text field as it would be sent. */
-function draft() {
-  return textField.value.trim().toWellFormed();
-}
-
-/** Says how long the draft is once that matters. */
+/** The length of what would be sent, which is said once it matters. */
 function count() {
-  const length = Array.from(draft()).length;
+  const length = Array.from(textField.value.trim()).length;
   const close = length > LONGEST * 0.9;
   element("count").textContent = close ? `${length.toLocaleString()} of ${LONGEST.toLocaleString()} characters` : "";
   textField.ariaInvalid = String(length > LONGEST);
@@ -389,7 +385,7 @@ element("composer").addEventListener("submit", (event) => {
   if (length > LONGEST) announce(`Too long: a message has at most ${LONGEST.toLocaleString()} characters.`);
   if (length === 0 || length > LONGEST) return;
   rename();
-  submit(uuid(), new Entry({ author: nameField.value, text: draft(), at: Date.now(), mine: true }));
+  submit(randomId(), ownEntry(nameField.value, textField.value.trim().toWellFormed()));
   textField.value = "";
   count();
 });
@@ -429,6 +425,6 @@ window.addEventListener("pageshow", () => connection.open());
 document.addEventListener("visibilitychange", () => connection.open());
 
 for (const { id, name, text } of JSON.parse(recall("sessionStorage", `unsent:${room}`) ?? "[]")) {
-  submit(id, new Entry({ author: name, text, at: Date.now(), mine: true }));
+  submit(id, ownEntry(name, text));
 }
 connection.open();

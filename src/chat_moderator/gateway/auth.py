@@ -138,7 +138,9 @@ class Gate:
         if caller is None:
             raise _unauthenticated("This key is unknown or revoked.", ', error="invalid_token"')
         if not caller.role.may(needed):
-            raise ProblemError(HTTPStatus.FORBIDDEN, f"A key with the role {needed} is needed; this one is a {caller.role}.")
+            raise ProblemError(
+                HTTPStatus.FORBIDDEN, f"A key with the role {needed} is needed; this one is a {caller.role}."
+            )
         return caller
 
     def _refuse_foreign_origin(self, headers: dict[bytes, bytes]) -> None:

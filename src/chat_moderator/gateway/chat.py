@@ -142,7 +142,9 @@ async def chat(socket: WebSocket[Any, Any, Any]) -> None:
         )
         return
     if not _AUTHOR.fullmatch(author):
-        await deny(socket.send, ProblemError(HTTPStatus.BAD_REQUEST, "An author is A-Z, a-z, 0-9, _ and -.", field="author"))
+        await deny(
+            socket.send, ProblemError(HTTPStatus.BAD_REQUEST, "An author is A-Z, a-z, 0-9, _ and -.", field="author")
+        )
         return
     await socket.accept()
     frames = Frames(socket)

@@ -1,7 +1,6 @@
 """What goes wrong, as RFC 9457 problem details: one sentence, and the field where there is one. Never a traceback."""
 
 import logging
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,7 +13,6 @@ from chat_moderator.errors import (
     ChatModeratorError,
     ConflictError,
     NotFoundError,
-    OverloadedError,
     TransientError,
 )
 from chat_moderator.types import Struct
@@ -29,7 +27,7 @@ _DETAIL: Final = 300
 
 
 class ProblemDetails(Struct, omit_defaults=True, frozen=True):
-    """RFC 9457. `title` is the status in words, `detail` what is wrong; `field` is where, such as `messages[3].text`."""
+    """RFC 9457. `title` is the status in words, `detail` what is wrong, `field` where, such as `messages[3].text`."""
 
     type: str
     title: str
@@ -68,16 +66,16 @@ class ProblemError(Exception):
 
 def problem_of(error: Exception) -> ProblemError:
     """The problem that an error is to its caller."""
+    if isinstance(error, HTTPException):
+        return _of_framework(error)
     match error:
         case ProblemError():
             return error
-        case OverloadedError() | TransientError():
-            wait = error.retry_after
-            status = HTTPStatus.SERVICE_UNAVAILABLE if wait is None else HTTPStatus.TOO_MANY_REQUESTS
-            seconds = BUSY if wait is None else max(1, round(wait.total_seconds()))
-            return ProblemError(status, _sentence(error), headers={"retry-after": str(seconds)})
+        case TransientError():
+            return _busy(error)
         case ConflictError():
-            return ProblemError(HTTPStatus.CONFLICT, _sentence(error), field=_place(error))
+            place, text = _placed(error)
+            return ProblemError(HTTPStatus.CONFLICT, _sentence(text), field=place)
         case NotFoundError():
             return ProblemError(HTTPStatus.NOT_FOUND, _sentence(error))
         case TimeoutError() | ChatModeratorError():
@@ -87,8 +85,6 @@ def problem_of(error: Exception) -> ProblemError:
                 "No verdict could be reached; nothing was recorded.",
                 headers={"retry-after": str(BUSY)},
             )
-        case HTTPException():
-            return _of_framework(error)
         case _:
             log.error("a request failed in a way that was not foreseen", exc_info=error)
             return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "This is a fault of the server; its log says more.")
@@ -98,6 +94,14 @@ def answer(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The response for an error that ended a request."""
     problem = problem_of(error)
     return Response(problem.body, status_code=problem.status, media_type=MEDIA, headers=problem.headers)
+
+
+def _busy(error: TransientError) -> ProblemError:
+    """429 where the error says when there is room again, as a full queue does; 503 where nobody knows."""
+    wait = error.retry_after
+    status = HTTPStatus.SERVICE_UNAVAILABLE if wait is None else HTTPStatus.TOO_MANY_REQUESTS
+    seconds = BUSY if wait is None else max(1, round(wait.total_seconds()))
+    return ProblemError(status, _sentence(error), headers={"retry-after": str(seconds)})
 
 
 def _of_framework(error: HTTPException) -> ProblemError:
@@ -123,6 +127,7 @@ def _sentence(error: object) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
-def _place(error: ConflictError) -> str:
-    found = re.match(r"messages\[\d+\]", str(error))
-    return found[0] if found else ""
+def _placed(error: ConflictError) -> tuple[str, str]:
+    """Where a conflict is, and what it is."""
+    place, separator, text = str(error).partition(": ")
+    return (place, text) if separator and place.startswith("messages[") else ("", str(error))

@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE,
             )
         )
-        self._services: Services = gateway.state.services
+        self.services: Services = gateway.state.services
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stops accepting and lets what is under way end."""
-        self._services.drain()
+        self.services.drain()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -85,6 +85,8 @@ def serve(app: App, host: str, port: int, *, ready: Callable[[str], None] = lamb
     """Serves until SIGTERM or SIGINT, then finishes what was begun.
 
     Args:
+        app: not started yet.
+        host: an address or name of this machine.
         port: 0 for any that is free.
         ready: told the address once messages are taken in.
 

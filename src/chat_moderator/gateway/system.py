@@ -114,7 +114,7 @@ class LiveEvents:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Sends them."""
         headers = [
             (b"content-type", b"text/event-stream"),

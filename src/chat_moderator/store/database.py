@@ -8,7 +8,7 @@ import os
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
@@ -27,17 +27,43 @@ MINIMUM_SQLITE: Final = (3, 51, 3)
 GROUP: Final = 256
 """At most this many commands share a commit, so that the first of them does not wait for ever."""
 
+REMEMBERED: Final = 16_384
+"""Messages that the writer remembers, so that what is leased soon after it was put need not be read back."""
+
 log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 
-class Context:
-    """What commands and queries see: the connection, the time in Unix seconds, counts kept for the process's life."""
+class Memory:
+    """What the writer remembers of what it wrote itself; all of it can be read again, so all of it may be forgotten.
 
-    def __init__(self, connection: apsw.Connection, at: float, counts: dict[str, int]) -> None:
+    Attributes:
+        counts: by name.
+        messages: the latest of the queue by their place, at most 16,384.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.messages: dict[int, Message] = {}
+
+    def keep(self, first: int, messages: Sequence[Message]) -> None:
+        """Remembers messages that stand in the queue from `first` on, for whoever leases them next."""
+        if len(self.messages) + len(messages) <= REMEMBERED:
+            self.messages.update(enumerate(messages, first))
+
+    def forget(self) -> None:
+        """Reads everything again next time."""
+        self.counts.clear()
+        self.messages.clear()
+
+
+class Context:
+    """What commands and queries see: the connection, the time in Unix seconds, and what the writer remembers."""
+
+    def __init__(self, connection: apsw.Connection, at: float, memory: Memory) -> None:
         self.connection = connection
         self.at = at
-        self.counts = counts
+        self.memory = memory
         self.appended = False
 
     def value(self, sql: str, bindings: Any = ()) -> Any:
@@ -111,7 +137,7 @@ class Database:
         self.path = directory / FILE
         self._clock = clock
         self._lock = _lock(directory)
-        self._counts: dict[str, int] = {}
+        self._memory = Memory()
         try:
             self._connection = self._open()
             self.migrated_from = migrate(self._connection)
@@ -160,7 +186,7 @@ class Database:
         if connection is None:
             connection = self._local.connection = self._connect()
             self._reader_connections.append(connection)
-        return query.answer(Context(connection, self._clock().timestamp(), {}))
+        return query.answer(Context(connection, self._clock().timestamp(), Memory()))
 
     def on_append(self, listener: Callable[[], None]) -> None:
         """Calls `listener` on the writer's thread after each commit that appended decisions."""
@@ -204,7 +230,7 @@ class Database:
             self._commit(group)
 
     def _commit(self, group: list[tuple[Command[Any], "Future[Any]"]]) -> None:
-        context = Context(self._connection, self._clock().timestamp(), self._counts)
+        context = Context(self._connection, self._clock().timestamp(), self._memory)
         settled: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -227,7 +253,7 @@ class Database:
                 listener()
 
     def _apply(self, command: Command[Any], context: Context) -> tuple[Any, BaseException | None]:
-        counts = dict(self._counts)
+        counts = dict(self._memory.counts)
         context.connection.execute("SAVEPOINT command")
         try:
             result = command.apply(context)
@@ -235,8 +261,7 @@ class Database:
             if isinstance(error, (apsw.FullError, apsw.IOError, apsw.CorruptError)):
                 raise
             _exhaust(context.connection, "ROLLBACK TO command; RELEASE command")
-            self._counts.clear()
-            self._counts.update(counts)
+            self._memory.counts = counts
             return None, error
         context.connection.execute("RELEASE command")
         return result, None
@@ -244,7 +269,7 @@ class Database:
     def _recover(self, problem: apsw.Error) -> None:
         """After a failed write or fsync the connection's state is unknown: a new one reads what is truly on disk."""
         log.error("the store cannot write, reopening: %s", problem)
-        self._counts.clear()
+        self._memory.forget()
         with contextlib.suppress(apsw.Error):
             self._connection.execute("ROLLBACK")
         with contextlib.suppress(apsw.Error):

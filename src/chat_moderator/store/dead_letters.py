@@ -60,7 +60,7 @@ class RetryDeadLetters(Command[int], frozen=True):
         )
         context.run(f"DELETE FROM dead_letters WHERE {_CHOSEN}", bindings)
         count = context.connection.changes()
-        context.counts.clear()
+        context.memory.forget()
         return count
 
 

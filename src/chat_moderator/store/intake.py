@@ -65,7 +65,9 @@ class Put(Command[int], frozen=True):
             if conflict is not None:
                 raise ConflictError(conflict, self.messages[conflict].id)
             context.run(_DROP_KNOWN, {"first": first})
-        context.counts["waiting"] = waiting + new
+        else:
+            context.memory.keep(first, self.messages)
+        context.memory.counts["waiting"] = waiting + new
         return new
 
 
@@ -100,7 +102,7 @@ class LeaseMessages(Command[Leased], frozen=True):
         bindings: dict[str, Any] = {"at": context.at, "limit": self.limit, "scan": 4 * self.limit, "share": SHARE}
         rows: list[LeasedMessage] = []
         if _waiting(context):
-            rows = _ROWS.decode(context.value(_LEASABLE, bindings))
+            rows = _read(context, _PLACES.decode(context.value(_LEASABLE, bindings)))
         lanes = tuple(dict.fromkeys(row.lane for row in rows))
         if rows:
             until = context.at + self.seconds
@@ -156,14 +158,14 @@ class Settle(Settlement, frozen=True):
         append(context, self.records)
         if self.again:
             context.run(_DELAY, {"seqs": encode(self.again), "due": context.at + self.delay})
-            context.counts.pop("due", None)
+            context.memory.counts.pop("due", None)
         if self.buried:
             context.run(
                 _BURY, {"buried": encode([(letter.seq, letter.reason) for letter in self.buried]), "at": context.at}
             )
         waiting = _waiting(context)
         context.run(_FREE, {"epoch": self.epoch})
-        context.counts["waiting"] = waiting - self.count
+        context.memory.counts["waiting"] = waiting - self.count
         _sweep(context, self.count)
 
 
@@ -180,31 +182,41 @@ class AskDepth(Query[Depth], frozen=True):
         )
 
 
+def _read(context: Context, places: list[tuple[int, int, int, float]]) -> list[LeasedMessage]:
+    """The messages at these places, from memory where they were put a moment ago."""
+    remembered = context.memory.messages
+    missing = [place[0] for place in places if place[0] not in remembered]
+    if missing:
+        remembered.update(_MESSAGES.decode(context.value(_READ, (encode(missing),))))
+    return [LeasedMessage(*place, remembered.pop(place[0])) for place in places]
+
+
 def _waiting(context: Context) -> int:
     """Messages not yet settled, counted once a process and kept up to date by the one writer."""
-    if "waiting" not in context.counts:
-        context.counts["waiting"] = context.value(f"SELECT count(*) {_UNSETTLED}")
-    return context.counts["waiting"]
+    if "waiting" not in context.memory.counts:
+        context.memory.counts["waiting"] = context.value(f"SELECT count(*) {_UNSETTLED}")
+    return context.memory.counts["waiting"]
 
 
 def _wake_delayed(context: Context) -> None:
-    if "due" not in context.counts:
-        context.counts["due"] = int(context.value("SELECT min(due) FROM delayed") or 2**40)
-    if context.at >= context.counts["due"]:
+    if "due" not in context.memory.counts:
+        context.memory.counts["due"] = int(context.value("SELECT min(due) FROM delayed") or 2**40)
+    if context.at >= context.memory.counts["due"]:
         context.run(_REQUEUE, {"at": context.at})
         context.run("DELETE FROM delayed WHERE due <= ?", (context.at,))
-        context.counts.clear()
+        context.memory.forget()
 
 
 def _sweep(context: Context, settled: int) -> None:
-    context.counts["settled"] = context.counts.get("settled", 0) + settled
-    if context.counts["settled"] >= SWEEP:
-        context.counts["settled"] = 0
+    context.memory.counts["settled"] = context.memory.counts.get("settled", 0) + settled
+    if context.memory.counts["settled"] >= SWEEP:
+        context.memory.counts["settled"] = 0
         context.run(_CATCH_UP)
         context.run(f"DELETE FROM queue WHERE seq < coalesce((SELECT min(q.seq) {_UNSETTLED}), 9e18)")
 
 
-_ROWS: Final = msgspec.json.Decoder(list[LeasedMessage])
+_PLACES: Final = msgspec.json.Decoder(list[tuple[int, int, int, float]])
+_MESSAGES: Final = msgspec.json.Decoder(list[tuple[int, Message]])
 
 _UNSETTLED: Final = """
     FROM queue q CROSS JOIN lanes l ON l.lane = q.lane
@@ -238,12 +250,16 @@ _LEASABLE: Final = """
         ORDER BY q.seq LIMIT :scan
     ),
     chosen AS MATERIALIZED (SELECT lane FROM head GROUP BY lane ORDER BY min(seq) LIMIT :share)
-    SELECT json_group_array(json_array(seq, lane, attempts, received_at, json(message))) FROM (
-        SELECT q.seq, q.lane, q.received_at, q.message,
+    SELECT json_group_array(json_array(seq, lane, attempts, received_at)) FROM (
+        SELECT q.seq, q.lane, q.received_at,
                q.attempts + iif(l.leased_until > 0 AND q.seq <= l.leased_through, l.lost + 1, 0) AS attempts
         FROM head CROSS JOIN queue q ON q.seq = head.seq JOIN lanes l ON l.lane = q.lane
         WHERE head.lane IN (SELECT lane FROM chosen) ORDER BY head.seq LIMIT :limit
     )
+"""
+_READ: Final = """
+    SELECT json_group_array(json_array(q.seq, json(q.message)))
+    FROM json_each(?) j CROSS JOIN queue q ON q.seq = j.value
 """
 _TAKE: Final = """
     UPDATE lanes SET epoch = :epoch, lost = iif(leased_until > 0, lost + 1, 0), leased_until = :until,

@@ -40,6 +40,7 @@ class EraseAuthor(Command[int], frozen=True):
     platform: str | None = None
 
     def apply(self, context: Context) -> int:
+        context.memory.forget()
         changed = 0
         for table, column, path in _HOLDS_TEXT:
             kept = f"json_remove({column}, '{path}.author.name', '{path}.author.roles', '{path}.author.joined_at')"

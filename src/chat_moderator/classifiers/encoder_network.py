@@ -1,0 +1,129 @@
+"""The encoder's arithmetic: embeddings, three branches of two convolutions, pooling, a small head. numpy only.
+
+The convolutions and their sizes follow the multilingual Universal Sentence Encoder (Yang et al., 2019). Texts lie one after another in
+one matrix with two rows of zeros between, which is as far as a window reaches; no row is padding, and none meets its neighbour.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+ORDERS: Final = ((2, 0), (3, 1), (5, 2))
+"""Width of each branch's window, and how many of its tokens stand before the one it is for."""
+GAP: Final = 2
+EPSILON: Final = 1e-6
+_TOKENS: Final = 512
+"""Rows worked on at once: their matrices stay in the second-level cache."""
+
+
+class EncoderNetwork:
+    """Piece ids to logits.
+
+    Args:
+        arrays: `table` (pieces, int8) with `table_scale`, and the weights of each layer.
+
+    Raises:
+        KeyError: an array is missing.
+        ValueError: the arrays do not fit together.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        table = arrays["table"]
+        if table.dtype != np.int8:
+            raise ValueError(f"table is {table.dtype}, not int8")
+        self._table = np.concatenate([table, np.zeros((1, table.shape[1]), np.int8)])
+        self._scale = np.append(arrays["table_scale"].astype(np.float32), np.float32(0))
+        self._gap = [len(table)] * GAP
+        self._weights = {
+            name: np.ascontiguousarray(array, np.float32)
+            for name, array in arrays.items()
+            if array.dtype in (np.float16, np.float32)
+        }
+        self._width = self._weights["first_0_bias"].shape[0]
+        self.pieces = len(table)
+        self.outputs = len(self._weights["out_bias"])
+        self.logits([[0]])
+
+    def logits(self, sequences: Sequence[Sequence[int]]) -> Floats:
+        """(len(sequences), labels); every sequence holds at least one id."""
+        found = np.empty((len(sequences), self.outputs), np.float32)
+        order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
+        begin = 0
+        while begin < len(order):
+            end, rows = begin, 0
+            while end < len(order) and (end == begin or rows + len(sequences[order[end]]) + GAP <= _TOKENS):
+                rows += len(sequences[order[end]]) + GAP
+                end += 1
+            found[order[begin:end]] = self._batch([sequences[index] for index in order[begin:end]])
+            begin = end
+        return found
+
+    def _batch(self, sequences: Sequence[Sequence[int]]) -> Floats:
+        """Logits of sequences sorted by length, longest first."""
+        lengths = np.array([len(ids) for ids in sequences])
+        ids = np.array([*self._gap, *chain.from_iterable(chain(ids, self._gap) for ids in sequences)])
+        starts = GAP + np.cumsum(lengths + GAP) - (lengths + GAP)
+        tokens = self._tokens(ids)
+        total = tokens[starts]
+        highest = total.copy()
+        for step in range(1, int(lengths[0])):
+            longer = int(np.searchsorted(-lengths, -step))
+            here = tokens[starts[:longer] + step]
+            total[:longer] += here
+            np.maximum(highest[:longer], here, out=highest[:longer])
+        return self._head(total, highest, np.sqrt(lengths.astype(np.float32))[:, None])
+
+    def _tokens(self, ids: NDArray[np.int64]) -> Floats:
+        """(ids, features): what each token is in its surroundings."""
+        weights, width = self._weights, self._width
+        inside = (ids != self._gap[0]).astype(np.float32)[:, None]
+        embedded = self._table[ids].astype(np.float32)
+        embedded *= self._scale[ids][:, None]
+        projected = embedded @ weights["project"]
+        projected += weights["project_bias"]
+        _standardise(projected)
+        projected *= weights["project_gain"]
+        projected += weights["project_shift"]
+        projected *= inside
+        features = np.empty((len(ids), embedded.shape[1] + len(ORDERS) * width), np.float32)
+        features[:, : embedded.shape[1]] = embedded
+        for branch, (size, before) in enumerate(ORDERS):
+            here = projected[:, branch * width : (branch + 1) * width]
+            windows = np.zeros((len(ids), size * width), np.float32)
+            for layer in ("first", "second"):
+                for place in range(size):
+                    shift = place - before
+                    into, out_of = slice(max(0, -shift), len(ids) - max(0, shift)), slice(max(0, shift), len(ids) + min(0, shift))
+                    windows[into, place * width : (place + 1) * width] = here[out_of]
+                found = windows @ weights[f"{layer}_{branch}"]
+                found += weights[f"{layer}_{branch}_bias"]
+                np.maximum(found, 0, out=found)
+                found += here
+                found *= inside
+                here = found
+            begin = embedded.shape[1] + branch * width
+            features[:, begin : begin + width] = here
+        _standardise(features)
+        return features
+
+    def _head(self, total: Floats, highest: Floats, root: Floats) -> Floats:
+        weights = self._weights
+        mean = total @ weights["sum"] / root + root * weights["sum_bias"]
+        inner = np.maximum(mean @ weights["dense_0"], 0)
+        spoken = np.maximum(mean @ weights["dense_skip"] + inner @ weights["dense_1"], 0)
+        peak = np.maximum(highest @ weights["peak"] + weights["peak_bias"], 0)
+        hidden = np.maximum(np.concatenate([spoken, peak], axis=1) @ weights["hidden"] + weights["hidden_bias"], 0)
+        found: Floats = hidden @ weights["out"] + weights["out_bias"]
+        return found
+
+
+def _standardise(rows: Floats) -> None:
+    """Gives each row mean 0 and variance 1, in place."""
+    size = rows.shape[1]
+    rows -= (rows @ np.full(size, 1 / size, np.float32))[:, None]
+    rows /= np.sqrt(np.einsum("ij,ij->i", rows, rows) / size + np.float32(EPSILON))[:, None]

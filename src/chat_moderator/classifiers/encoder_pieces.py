@@ -1,0 +1,106 @@
+"""Texts to piece ids: the most probable split of each word under a unigram language model (Kudo, 2018), remembered by token."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from chat_moderator.text.bidi import OVERRIDE
+from chat_moderator.text.reading import rewrite
+from chat_moderator.text.spacing import ENOUGH, stands_alone
+from chat_moderator.text.words import LINK, NUMBER, USER, Known, Word, read_token, tokens
+
+START: Final = "\u2581"
+"""Marks a piece that begins a word."""
+UNKNOWN: Final = 0
+"""The id that stands for characters no piece covers."""
+
+_READ_AS: Final = {LINK: "http", USER: "@", NUMBER: "0"}
+_REMEMBERED: Final = 65_536
+_LONGEST_REMEMBERED: Final = 48
+_UNKNOWN_PENALTY: Final = 10.0
+
+
+class Pieces:
+    """Reads texts as piece ids. One thread at a time; at 65,536 remembered tokens everything is forgotten and learnt anew.
+
+    Args:
+        pieces: the vocabulary, by id; the first stands for what is unknown.
+        scores: the log-probability of each piece.
+        known: whether a word is in the vocabulary of the text layer, which decides between doubtful spellings.
+    """
+
+    def __init__(self, pieces: Sequence[str], scores: Sequence[float], known: Known) -> None:
+        self._ids = {piece: number for number, piece in enumerate(pieces) if number != UNKNOWN}
+        self._scores = scores
+        self._longest = max(map(len, self._ids), default=1)
+        self._worst = min(scores, default=0.0) - _UNKNOWN_PENALTY
+        self._known = known
+        self._memo: dict[str, tuple[int, ...]] = {}
+        self._alone: set[str] = set()
+
+    def read(self, text: str) -> list[int]:
+        """The piece ids of a text, disguises undone."""
+        if len(self._memo) >= _REMEMBERED:
+            self._memo.clear()
+            self._alone.clear()
+        found = text.split()
+        ids = self._join(found)
+        if OVERRIDE in text or (
+            len(found) >= ENOUGH
+            and not self._alone.isdisjoint(found)
+            and sum(token in self._alone for token in found) >= ENOUGH
+        ):
+            return self._join(rewrite(text).text.split())
+        return ids
+
+    def words(self, token: str) -> list[list[Word]]:
+        """What `token` reads as, in stretches of bounded length."""
+        return [read_token(part, self._known, offset) for part, offset in tokens(token)]
+
+    def _join(self, found: Sequence[str]) -> list[int]:
+        ids: list[int] = []
+        memo = self._memo
+        for token in found:
+            pieces = memo.get(token)
+            ids += self._learn(token) if pieces is None else pieces
+        return ids
+
+    def _learn(self, token: str) -> tuple[int, ...]:
+        ids: list[int] = []
+        for words in self.words(token):
+            end = -1
+            for word in words:
+                text = _READ_AS.get(word.text, word.text)
+                ids += self.split(text if word.start == end else START + text)
+                end = word.end
+        pieces = tuple(ids)
+        if len(token) <= _LONGEST_REMEMBERED:
+            self._memo[token] = pieces
+            if stands_alone(token):
+                self._alone.add(token)
+        return pieces
+
+    def split(self, word: str) -> list[int]:
+        """The ids of the most probable split of one word; what no piece covers is one unknown a run."""
+        size = len(word)
+        best = [0.0] + [-1e30] * size
+        begin = [0] * (size + 1)
+        chosen = [UNKNOWN] * (size + 1)
+        for start in range(size):
+            so_far = best[start]
+            for end in range(start + 1, min(start + self._longest, size) + 1):
+                number = self._ids.get(word[start:end])
+                if number is None:
+                    if end > start + 1:
+                        continue
+                    number, score = UNKNOWN, so_far + self._worst
+                else:
+                    score = so_far + self._scores[number]
+                if score > best[end]:
+                    best[end], begin[end], chosen[end] = score, start, number
+        ids: list[int] = []
+        end = size
+        while end:
+            if not (ids and ids[-1] == chosen[end] == UNKNOWN):
+                ids.append(chosen[end])
+            end = begin[end]
+        return ids[::-1]

@@ -1,0 +1,70 @@
+"""Makes logits into scores at which the default preset's 0.5 (hold) and 0.8 (block) are what they should be on chat."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chat_moderator.types import LABELS
+from training.linear import calibrate
+from training.rows import Row
+
+HELD: Final = 0.5
+REMOVED: Final = 0.8
+_BENIGN: Final = ("irc_ubuntu", "goemotions")
+_BASE_RATE: Final = 0.15
+_FINE_COUNTS: Final = 3.0
+_OTHER_COUNTS: Final = 0.05
+_BENIGN_HELD: Final = 0.003  # of benign chat, by any one label; there are several labels to go wrong
+_BENIGN_REMOVED: Final = 0.001
+_FINE_HELD: Final = 0.03  # of written lines that are fine, alarming as they are meant to look
+_FINE_REMOVED: Final = 0.01
+_STEEPEST: Final = 2.5
+
+
+class Line(NamedTuple):
+    """score = sigmoid(slope * logit + offset)."""
+
+    slope: float
+    offset: float
+
+
+def lines(rows: Sequence[Row], logits: NDArray[np.float32]) -> list[Line]:
+    """One line a label, from rows no training saw.
+
+    First a probability (Platt, 1999) on a mixture like chat; then moved so far that benign chat and fine written lines stay below the
+    shares above, the two bounds fixing the line where the probability alone would break them.
+    """
+    targets = np.array([row.labels for row in rows], np.float32)
+    benign = np.array([row.source in _BENIGN for row in rows])
+    fine = np.array([row.source == "corpus" and row.verdict == "ok" for row in rows])
+    found = []
+    for column in range(len(LABELS)):
+        known = ~np.isnan(targets[:, column])
+        values, wanted = logits[known, column], targets[known, column]
+        slope, offset = calibrate(values, wanted, _weights([row for row, k in zip(rows, known, strict=True) if k], wanted))
+        innocent = targets[:, column] < 0.5 if LABELS[column] == "obscene" else np.ones(len(rows), bool)
+        hold, remove = (
+            max(_quantile(logits[benign & innocent, column], a), _quantile(logits[fine & innocent, column], b))
+            for a, b in ((_BENIGN_HELD, _FINE_HELD), (_BENIGN_REMOVED, _FINE_REMOVED))
+        )
+        at_half, at_most = -offset / slope, (np.log(REMOVED / (1 - REMOVED)) - offset) / slope
+        at_half, at_most = max(at_half, hold), max(at_most, remove)
+        slope = min(_STEEPEST, float(np.log(REMOVED / (1 - REMOVED)) / max(at_most - at_half, 1e-3)))
+        found.append(Line(slope, float(np.log(REMOVED / (1 - REMOVED)) - slope * at_most)))
+    return found
+
+
+def _quantile(values: NDArray[np.float32], above: float) -> float:
+    return float(np.quantile(values, 1 - above)) if len(values) else -np.inf
+
+
+def _weights(rows: Sequence[Row], wanted: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mostly chat, mostly fine: positives are made `_BASE_RATE` of it all."""
+    chat = {"corpus": _FINE_COUNTS, "irc_ubuntu": 0.3, "goemotions": 0.5, "convabuse": 1.0, "sms_spam": 1.0, "tgspam": 1.0}
+    weights = np.array([chat.get(row.source, _OTHER_COUNTS) for row in rows], np.float32)
+    positive = wanted >= 0.5
+    share = _BASE_RATE / (1 - _BASE_RATE) * weights[~positive].sum() / max(float(weights[positive].sum()), 1e-9)
+    weights[positive] *= share
+    return weights

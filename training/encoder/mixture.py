@@ -1,0 +1,85 @@
+"""What an epoch is made of: how often each source is seen, disguised copies, and batches of texts of like length."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.rows import Row
+
+LONGEST: Final = 64
+"""Pieces of a text that are trained on; the first ones."""
+
+_TIMES: Final = {
+    "cold_zh": 0.5,
+    "convabuse": 3.0,
+    "corpus": 4.0,
+    "davidson": 0.35,  # keyword-sampled: teaches reflexes
+    "degibert": 0.6,
+    "goemotions": 0.9,
+    "hatemoji_build": 2.0,
+    "irc_ubuntu": 0.3,
+    "measuring_hate_ken20": 0.6,
+    "mlma": 0.4,
+    "surge_toxicity": 3.0,
+    "tgspam": 3.0,
+    "toldbr": 0.7,
+    "toxic_spans": 0.6,
+    "wiki_cat": 0.4,
+}
+"""How often an epoch shows each row; below 1, another part every time."""
+_WEIGHT: Final = {"corpus": 2.0, "davidson": 0.5, "mlma": 0.5, "irc_ubuntu": 0.7}
+
+
+class Batch(NamedTuple):
+    """Piece ids (texts, longest; -1 after the end), targets and how much each counts (texts, labels)."""
+
+    ids: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+def drawn(rows: Sequence[Row], chance: random.Random) -> list[int]:
+    """Indexes of one epoch's rows, in random order."""
+    found: list[int] = []
+    by_source: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        by_source[row.source].append(index)
+    for source, indexes in sorted(by_source.items()):
+        times = _TIMES.get(source, 1.0)
+        found += indexes * int(times)
+        found += chance.sample(indexes, round((times % 1) * len(indexes)))
+    chance.shuffle(found)
+    return found
+
+
+def source_weight(row: Row) -> float:
+    """How much a row counts each time it is seen."""
+    return _WEIGHT.get(row.source, 1.0)
+
+
+def batches(
+    ids: Sequence[Sequence[int]],
+    targets: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    *,
+    size: int,
+    chance: random.Random,
+) -> Iterator[Batch]:
+    """Batches of about `size` texts of like length, in random order; texts without pieces are left out."""
+    order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: (min(len(ids[i]), LONGEST), chance.random()))
+    groups = [order[begin : begin + size] for begin in range(0, len(order), size)]
+    chance.shuffle(groups)
+    for group in groups:
+        yield Batch(padded([ids[i] for i in group]), targets[group], weights[group])
+
+
+def padded(sequences: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """(texts, longest), -1 after the end of each."""
+    found = np.full((len(sequences), min(LONGEST, max(map(len, sequences)))), -1, np.int64)
+    for row, ids in zip(found, sequences, strict=True):
+        row[: min(len(ids), LONGEST)] = ids[:LONGEST]
+    return found

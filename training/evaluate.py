@@ -1,0 +1,339 @@
+"""Measures classifiers on texts that they never learnt from: `python -m training.evaluate --data DIR`."""
+
+import math
+import platform
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from chat_moderator.classifiers.lexicon import LexiconClassifier
+from chat_moderator.classifiers.ngram import NgramClassifier
+from chat_moderator.errors import ConfigError
+from chat_moderator.protocols import Classifier
+from chat_moderator.types import LABELS
+from training.metrics import Flags, Floats, Interval, auroc, calibration_error, macro_f1, share, with_interval
+from training.rows import DIAGNOSTIC, EVALUATION_ONLY, TRAINABLE, Row, load, load_corpus
+from training.unseen_disguises import FUZZY, UNDOABLE, put_on
+
+CLASSIFIERS: Final[dict[str, Callable[[], Classifier]]] = {"lexicon": LexiconClassifier, "ngram": NgramClassifier}
+"""What can be measured, by name; a peer is one line more."""
+
+ENGLISH: Final = ("davidson", "surge_toxicity", "convabuse", "paradetox")
+HOLD: Final = 0.5
+BLOCK: Final = 0.8
+_POSITIVE: Final = 0.5
+_IDENTITY_ROWS: Final = 40
+_TEMPLATE_WORDS: Final = frozenset({"a", "am", "are", "being", "i", "is", "you"})
+_DISGUISED: Final = 500
+_FEW: Final = 10
+_ACTED_ON: Final = ("toxicity", "threat", "insult", "identity_attack", "spam")
+"""Labels that count when a share of acted-on texts is given: those that are neither experimental nor mere swearing."""
+
+Section = dict[str, Any]
+app = typer.Typer(add_completion=False)
+
+
+class Scored:
+    """Test rows with a classifier's scores."""
+
+    def __init__(self, rows: list[Row], scores: Floats) -> None:
+        self.rows = rows
+        self.labels = np.array([row.labels for row in rows], np.float32).reshape(-1, len(LABELS))
+        self.scores = scores
+
+    def without(self, sources: Sequence[str]) -> "Scored":
+        kept = self.where(lambda row: row.source not in sources)
+        return Scored([row for row, keep in zip(self.rows, kept, strict=True) if keep], self.scores[kept])
+
+    def column(self, label: str) -> Floats:
+        return self.scores[:, LABELS.index(label)]
+
+    def known(self, label: str) -> Floats:
+        return self.labels[:, LABELS.index(label)]
+
+    def where(self, wanted: Callable[[Row], bool]) -> Flags:
+        return np.fromiter(map(wanted, self.rows), bool, len(self.rows))
+
+    def worst(self) -> Floats:
+        """The highest score among the labels that count as acting."""
+        return self.scores[:, [LABELS.index(label) for label in _ACTED_ON]].max(axis=1)
+
+
+def by_set(scored: Scored) -> Section:
+    """AUROC by label and set, where both classes are known."""
+    found: Section = {}
+    for label in LABELS:
+        known = scored.known(label)
+        for name in (*TRAINABLE, *EVALUATION_ONLY):
+            here = scored.where(lambda row, name=name: row.source == name and not row.weak) & ~np.isnan(known)  # type: ignore[misc]
+            positive = known[here] >= _POSITIVE
+            if min(positive.sum(), (~positive).sum()) >= _FEW:
+                found[f"{label} / {name}"] = with_interval(auroc, scored.column(label)[here], positive)
+    means = [found[f"toxicity / {name}"].value for name in ENGLISH if f"toxicity / {name}" in found]
+    found["English toxicity, mean of four sets"] = sum(means) / len(means)
+    return found
+
+
+def by_label(scored: Scored) -> Section:
+    """Threat, insult, identity attack and swearing against texts without toxicity, and among toxic ones; spam; ECE."""
+    found: Section = {}
+    scored = scored.without(DIAGNOSTIC)
+    toxic = scored.known("toxicity") >= _POSITIVE
+    harmless = scored.known("toxicity") == 0
+    for label in LABELS[1:]:
+        known = scored.known(label)
+        positive = known >= _POSITIVE
+        scores = scored.column(label)
+        for name, here in (
+            ("against toxicity 0", positive | harmless),
+            ("within toxic", toxic & ~np.isnan(known)),
+            ("wherever known", ~np.isnan(known)),
+        ):
+            if min(positive[here].sum(), (~positive[here]).sum()) >= _FEW:
+                found[f"{label} {name}"] = with_interval(auroc, scores[here], positive[here])
+    for label in LABELS:
+        known = scored.known(label)
+        chat = scored.where(lambda row: row.source in {"irc_ubuntu", "goemotions", "corpus", "convabuse", "sms_spam"})
+        here = chat & ~np.isnan(known)
+        if here.any():
+            found[f"{label} calibration error on chat"] = calibration_error(
+                scored.column(label)[here], known[here] >= _POSITIVE
+            )
+    return found
+
+
+def benign_chat(scored: Scored) -> Section:
+    """How much chat that is fine would be blocked (0.8) or held (0.5), by any label that counts and by toxicity alone."""
+    found: Section = {}
+    worst, toxicity = scored.worst(), scored.column("toxicity")
+    for name, here in (
+        ("irc_ubuntu", scored.where(lambda row: row.source == "irc_ubuntu")),
+        ("goemotions (positive)", scored.where(lambda row: row.source == "goemotions" and row.weak)),
+        ("wiki_cat (not toxic)", scored.where(lambda row: row.source == "wiki_cat" and row.labels[0] == 0)),
+    ):
+        for scores, what in ((toxicity, "toxicity"), (worst, "any label")):
+            for threshold in (BLOCK, HOLD):
+                found[f"{name}: {what} >= {threshold}"] = with_interval(share, scores[here], scores[here] >= threshold)
+    return found
+
+
+def written(scored: Scored) -> Section:
+    """The held-out writers' lines: abuse caught, fine lines removed and held; by language, then by phenomenon."""
+    found: Section = {}
+    corpus = scored.where(lambda row: row.source == "corpus")
+    worst = scored.worst()
+    groups: dict[str, Flags] = {}
+    for language in sorted({row.language for row in scored.rows if row.source == "corpus"}):
+        groups[language] = scored.where(lambda row, language=language: row.language == language)  # type: ignore[misc]
+    for phenomenon in sorted({row.functionality for row in scored.rows if row.source == "corpus"}):
+        groups[phenomenon] = scored.where(lambda row, phenomenon=phenomenon: row.functionality == phenomenon)  # type: ignore[misc]
+    for name, group in groups.items():
+        bad = corpus & group & scored.where(lambda row: row.verdict == "bad")
+        fine = corpus & group & scored.where(lambda row: row.verdict == "ok")
+        if not bad.any() or not fine.any():
+            continue
+        both = bad | fine
+        found[f"{name}: AUROC"] = with_interval(auroc, worst[both], bad[both])
+        found[f"{name}: abuse held or blocked"] = with_interval(share, worst[bad], worst[bad] >= HOLD)
+        found[f"{name}: fine lines blocked"] = with_interval(share, worst[fine], worst[fine] >= BLOCK)
+        found[f"{name}: fine lines held"] = with_interval(
+            share, worst[fine], (worst[fine] >= HOLD) & (worst[fine] < BLOCK)
+        )
+    return found
+
+
+def hate_check(scored: Scored) -> Section:
+    """HateCheck and its translations at 0.5: accuracy and macro-F1, by language, and accuracy by functionality in English."""
+    found: Section = {}
+    flagged = np.maximum(scored.column("toxicity"), scored.column("identity_attack")) >= HOLD
+    hateful = scored.known("identity_attack") >= _POSITIVE
+    right = flagged == hateful
+    none = np.zeros(len(right), np.float32)
+    for name in ("hatecheck_dev", "mhc_dev"):
+        here = scored.where(lambda row, name=name: row.source == name)  # type: ignore[misc]
+        for language in sorted({row.language for row in scored.rows if row.source == name}):
+            there = here & scored.where(lambda row, language=language: row.language == language)  # type: ignore[misc]
+            found[f"{name} {language}: accuracy"] = with_interval(share, none[there], right[there])
+            found[f"{name} {language}: macro-F1"] = macro_f1(flagged[there], hateful[there])
+            found[f"{name} {language}: non-hateful right"] = with_interval(
+                share, none[there & ~hateful], right[there & ~hateful]
+            )
+    here = scored.where(lambda row: row.source == "hatecheck_dev")
+    for functionality in sorted({row.functionality for row in scored.rows if row.source == "hatecheck_dev"}):
+        there = here & scored.where(lambda row, functionality=functionality: row.functionality == functionality)  # type: ignore[misc]
+        found[f"functionality {functionality}"] = with_interval(share, none[there], right[there])
+    return found
+
+
+def identities(scored: Scored) -> Section:
+    """Identity templates: AUROC overall and by identity, and false positives on neutral statements."""
+    found: Section = {}
+    score = np.maximum(scored.column("toxicity"), scored.column("identity_attack"))
+    toxic = scored.known("toxicity") >= _POSITIVE
+    madlibs = scored.where(lambda row: row.source == "identity_madlibs")
+    for language in sorted({row.language for row in scored.rows if row.source == "identity_madlibs"}):
+        here = madlibs & scored.where(lambda row, language=language: row.language == language)  # type: ignore[misc]
+        found[f"{language}: AUROC"] = with_interval(auroc, score[here], toxic[here])
+        neutral = here & ~toxic
+        found[f"{language}: harmless held"] = with_interval(share, score[neutral], score[neutral] >= HOLD)
+        found[f"{language}: harmless blocked"] = with_interval(share, score[neutral], score[neutral] >= BLOCK)
+    english = madlibs & scored.where(lambda row: row.language == "en" and row.group != "you_occupation")
+    rows_of: dict[str, list[int]] = {}
+    for index in np.flatnonzero(english):
+        for word in set(scored.rows[index].text.lower().split()) - _TEMPLATE_WORDS:
+            rows_of.setdefault(word, []).append(int(index))
+    overall = auroc(score[english], toxic[english])
+    for word, rows in sorted(rows_of.items()):
+        positives = toxic[rows].mean()
+        if len(rows) >= _IDENTITY_ROWS and 0.3 <= positives <= 0.7:
+            found[f"en {word}: AUROC, less the overall {overall:.3f}"] = auroc(score[rows], toxic[rows]) - overall
+    return found
+
+
+def disguises(scored: Scored, classifier: Classifier) -> Section:
+    """Of toxic texts caught as they are (0.5), the share still caught in disguises that no training text wore.
+
+    Undoable ones are put on every word, fuzzy ones on the listed terms only, as people do.
+    """
+    toxic = scored.where(
+        lambda row: row.source in {"paradetox", "convabuse", "davidson"} and row.labels[0] >= _POSITIVE
+    )
+    caught = np.flatnonzero(toxic & (scored.column("toxicity") >= HOLD))
+    chosen = random.Random(3).sample(caught.tolist(), min(_DISGUISED, len(caught)))
+    texts = [scored.rows[index].text for index in chosen]
+    terms = [[(span.start, span.end) for span in spans] for spans in LexiconClassifier().explain(texts)]
+    listed = [(text, stretches) for text, stretches in zip(texts, terms, strict=True) if stretches]
+    benign = [row.text for row in scored.rows if row.source == "goemotions" and row.weak][:_DISGUISED]
+    found: Section = {}
+    for name in UNDOABLE:
+        found[f"undoable {name}"] = _kept(classifier, [put_on(name, text) for text in texts])
+    for name in FUZZY:
+        found[f"fuzzy {name}"] = _kept(classifier, [put_on(name, text, stretches) for text, stretches in listed])
+    for kind in ("undoable", "fuzzy"):
+        values = [value.value for name, value in found.items() if name.startswith(kind)]
+        found[f"{kind}: mean"] = sum(values) / len(values)
+    worn = np.concatenate([classifier.score([put_on(name, text) for text in benign])[:, 0] for name in UNDOABLE])
+    found["benign texts in undoable disguises blocked"] = with_interval(share, worn, worn >= BLOCK)
+    return found
+
+
+def _kept(classifier: Classifier, texts: list[str]) -> Interval:
+    scores = classifier.score(texts)[:, LABELS.index("toxicity")]
+    return with_interval(share, scores, scores >= HOLD)
+
+
+def speed(scored: Scored, classifier: Classifier) -> Section:
+    """Messages a CPU-second on one core: chat of ten words from a Zipf vocabulary, warm; and real chat that it never saw."""
+    chance = random.Random(5)
+    vocabulary = sorted({word for row in scored.rows[:20_000] for word in row.text.lower().split() if word.isalpha()})
+    chance.shuffle(vocabulary)
+    weights = [1 / rank for rank in range(1, len(vocabulary) + 1)]
+    texts = [" ".join(chance.choices(vocabulary, weights, k=10)) for _ in range(20_480)]
+    found: Section = {"machine": f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"}
+    classifier.score(texts)
+    for batch in (1, 32, 1024):
+        some = texts[: min(len(texts), batch * 2000)]
+        found[f"warm, batch {batch}"] = _rate(classifier, some, batch)
+    chat = [row.text for row in scored.rows if row.source in {"irc_ubuntu", "goemotions", "corpus", "convabuse"}]
+    chance.shuffle(chat)
+    half = len(chat) // 2
+    classifier.score(chat[:half])
+    found["never seen before, batch 1024"] = _rate(classifier, chat[half:], 1024)
+    return found
+
+
+def _rate(classifier: Classifier, texts: list[str], batch: int) -> float:
+    begin = time.process_time()
+    for start in range(0, len(texts), batch):
+        classifier.score(texts[start : start + batch])
+    return len(texts) / (time.process_time() - begin)
+
+
+def show(title: str, section: Section, console: Console) -> None:
+    table = Table("", "value [95% interval]", "texts", "positive", title=title, title_justify="left")
+    for name, value in section.items():
+        if isinstance(value, Interval):
+            table.add_row(name, str(value), f"{value.texts:,}", f"{value.positives:,}")
+        else:
+            table.add_row(
+                name, value if isinstance(value, str) else f"{value:,.3f}" if abs(value) < 1000 else f"{value:,.0f}"
+            )
+    console.print(table)
+
+
+def evaluate(rows: list[Row], classifier: Classifier) -> dict[str, Section]:
+    """Every measure of one classifier."""
+    scored = Scored(rows, classifier.score([row.text for row in rows]))
+    return {
+        "AUROC by set": by_set(scored),
+        "Labels": by_label(scored),
+        "Benign chat": benign_chat(scored),
+        "Held-out writers": written(scored),
+        "HateCheck": hate_check(scored),
+        "Identities": identities(scored),
+        "Disguises": disguises(scored, classifier),
+        "Speed": speed(scored, classifier),
+    }
+
+
+def gather(data: Path) -> list[Row]:
+    """All test rows of all sets and of the corpus.
+
+    Raises:
+        ConfigError: a set is missing or malformed.
+    """
+    names = (*TRAINABLE, *EVALUATION_ONLY, *DIAGNOSTIC)
+    rows: Iterable[Row] = (row for name in track(names, "reading", transient=True) for row in load(name, data))
+    return [row for row in [*rows, *load_corpus()] if row.part == "test"]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Interval):
+        return {key: _plain(part) for key, part in value._asdict().items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+@app.command()
+def main(
+    data: Annotated[Path, typer.Option(help="Folder with the labelled sets (*.jsonl.gz).")],
+    json: Annotated[Path | None, typer.Option(help="Also write the results here.")] = None,
+    classifier: Annotated[
+        list[str] | None, typer.Option(help=f"One of {', '.join(CLASSIFIERS)}; may be given again.")
+    ] = None,
+) -> None:
+    """Measures on the sets' own test splits, on held-out tenths, on diagnostics and on the held-out writers' lines."""
+    console = Console()
+    names = classifier or ["ngram"]
+    if unknown := [name for name in names if name not in CLASSIFIERS]:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(CLASSIFIERS)}")
+    try:
+        rows = gather(data)
+    except ConfigError as error:
+        console.print(f"[red]{error}")
+        raise typer.Exit(2) from error
+    results = {}
+    for name in names:
+        made = CLASSIFIERS[name]()
+        console.rule(f"{name} ({made.version})")
+        results[name] = evaluate(rows, made)
+        for title, section in results[name].items():
+            show(title, section, console)
+    if json:
+        plain = {
+            name: {title: {key: _plain(value) for key, value in section.items()} for title, section in sections.items()}
+            for name, sections in results.items()
+        }
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,87 @@
+"""Disguises for the evaluation only: none of them is put on a training text."""
+
+import random
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Final
+from urllib.parse import quote
+
+_WORD: Final = re.compile(r"[A-Za-z]{3,}")
+_LOOK: Final = str.maketrans("aceiopsxyABCEHKMOPTX", "асеіорѕхуАВСЕНКМОРТХ")
+_GREEK: Final = str.maketrans("aeioun", "αειουη")
+_MARKS: Final = "\u0335\u0336\u0301\u0308\u0330\u033b"
+_INVISIBLE: Final = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
+
+
+def _letters(fold: Callable[[str, random.Random], str]) -> Callable[[str, random.Random], str]:
+    return lambda word, chance: "".join(fold(letter, chance) for letter in word)
+
+
+def _shifted(upper: int, lower: int) -> Callable[[str, random.Random], str]:
+    def fold(letter: str, _: random.Random) -> str:
+        return chr((upper if letter.isupper() else lower) + ord(letter.lower()) - ord("a"))
+
+    return _letters(fold)
+
+
+def _inserted(between: Callable[[random.Random], str]) -> Callable[[str, random.Random], str]:
+    return lambda word, chance: "".join(
+        letter + (between(chance) if index < len(word) - 1 else "") for index, letter in enumerate(word)
+    )
+
+
+UNDOABLE: Final[dict[str, Callable[[str, random.Random], str]]] = {
+    "leetspeak with signs": lambda word, _: word.lower().translate(str.maketrans("aiso", "@!$0")),
+    "Cyrillic look-alikes": lambda word, _: word.translate(_LOOK),
+    "Greek look-alikes": lambda word, _: word.lower().translate(_GREEK),
+    "zero-width": _inserted(lambda chance: chance.choice(_INVISIBLE)),
+    "combining marks": _letters(
+        lambda letter, chance: letter + "".join(chance.choices(_MARKS, k=chance.randint(1, 3)))
+    ),
+    "accents": lambda word, _: word.lower().translate(str.maketrans("aeiouc", "áèîöúç")),
+    "spaces": _inserted(lambda _: " "),
+    "dots": _inserted(lambda _: "."),
+    "underscores": _inserted(lambda _: "_"),
+    "held letters": _letters(lambda letter, chance: letter * (chance.randint(3, 6) if letter in "aeiouAEIOU" else 1)),
+    "full width": _letters(lambda letter, _: chr(ord(letter) + 0xFEE0)),
+    "mathematical script": _shifted(0x1D4D0, 0x1D4EA),
+    "mathematical fraktur": _shifted(0x1D56C, 0x1D586),
+    "circled": _shifted(0x24B6, 0x24D0),
+    "squared": _shifted(0x1F130, 0x1F130),
+    "regional": _shifted(0x1F1E6, 0x1F1E6),
+    "small capitals": _letters(
+        lambda letter, _: (
+            unicodedata.lookup(f"LATIN LETTER SMALL CAPITAL {letter.upper()}") if letter.upper() not in "QX" else letter
+        )
+    ),
+    "override": lambda word, _: f"\u202e{word[::-1]}\u202c",
+    "HTML references": _letters(lambda letter, _: f"&#{ord(letter)};"),
+    "percent encoding": lambda word, _: "".join(f"%{ord(letter):02x}" for letter in quote(word)),
+    "upper and lower": _letters(lambda letter, chance: letter.upper() if chance.random() < 0.5 else letter.lower()),
+}
+FUZZY: Final[dict[str, Callable[[str, random.Random], str]]] = {
+    "all vowels dropped": lambda word, _: word[0] + re.sub("[aeiouAEIOU]", "", word[1:]),
+    "vowel starred": lambda word, _: re.sub("(?<=.)[aeiouAEIOU]", "*", word, count=1),
+    "inner letters swapped": lambda word, _: word[0] + word[2] + word[1] + word[3:],
+    "word cut in two": lambda word, _: f"{word[:2]} {word[2:]}",
+    "tail added": lambda word, _: word + "ovich",
+}
+
+
+def put_on(name: str, text: str, telling: Sequence[tuple[int, int]] | None = None) -> str:
+    """The text with the named disguise on every Latin word of three letters and more, or on those in the `telling` stretches."""
+    chance = random.Random(len(text))
+    fold = UNDOABLE.get(name) or FUZZY[name]
+    if telling is not None:
+        before = len(text)
+        for start, end in sorted(telling, reverse=True):
+            if end > before:
+                continue
+            before = start
+            hidden = _WORD.sub(lambda match: fold(match[0], chance), text[start:end])
+            text = text[:start] + hidden + text[end:]
+        return text
+    # Lone letters have to stay apart from their neighbours' to be read at all.
+    gap = "   " if name in {"spaces", "regional"} else " "
+    return gap.join(_WORD.sub(lambda match: fold(match[0], chance), token) for token in text.split())
