@@ -30,12 +30,10 @@ class Running:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "chat_moderator", "serve", "--port", str(port), "--data-dir", str(directory)]
-        self.process = subprocess.Popen(
-            [*command, *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=(directory / "stderr.log").open("ab"),
-            env=os.environ | (environment or {}),
-        )
+        with (directory / "stderr.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments], stdout=subprocess.DEVNULL, stderr=log, env=os.environ | (environment or {})
+            )
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY

@@ -65,7 +65,8 @@ class Scored:
 
     def worst(self) -> Floats:
         """The highest score among the labels that count as acting."""
-        return self.scores[:, [LABELS.index(label) for label in _ACTED_ON]].max(axis=1)
+        highest: Floats = self.scores[:, [LABELS.index(label) for label in _ACTED_ON]].max(axis=1)
+        return highest
 
 
 def by_set(scored: Scored) -> Section:

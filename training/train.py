@@ -156,7 +156,7 @@ def train(rows: list[Row], out: Path, metadata: dict[str, Any], console: Console
             progress.advance(fitting)
     top = most_telling(weights, frequency, KEPT)
     small, scale = quantise(weights[top])
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "gaps": np.diff(buckets[top], prepend=0).astype(np.uint32),
         "roots": small,
         "scale": scale,

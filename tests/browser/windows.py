@@ -18,7 +18,9 @@ class Window:
         heard: the frames that came from the server.
     """
 
-    def __init__(self, browser: Browser, size: tuple[int, int] = SIZE, *, scheme: Any = "light", scale: float = 1) -> None:
+    def __init__(
+        self, browser: Browser, size: tuple[int, int] = SIZE, *, scheme: Any = "light", scale: float = 1
+    ) -> None:
         self.context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             device_scale_factor=scale,
@@ -67,7 +69,9 @@ class Window:
         """Waits until the server has answered everything."""
         expect(self.log.locator("[data-state=sending]")).to_have_count(0)
 
-    def between(self, on_post: Callable[[WebSocketRoute, str], None], on_frame: Callable[[WebSocketRoute, str], None]) -> None:
+    def between(
+        self, on_post: Callable[[WebSocketRoute, str], None], on_frame: Callable[[WebSocketRoute, str], None]
+    ) -> None:
         """Puts somebody in the middle of the connection: frames pass only as these two pass them on."""
 
         def connected(page: WebSocketRoute) -> None:

@@ -115,7 +115,17 @@ async def test_every_bad_body_is_refused_by_its_place_and_nothing_of_it_is_kept(
 
 
 async def test_odd_but_legal_texts_are_taken(gateway: Gateway) -> None:
-    texts = ["", " ", "x" * 20_000, "\U0001f600" * 20_000, "\\u0000", "a\tb\nc", "\u202e\u200b", "e\u0301" * 100, "null"]
+    texts = [
+        "",
+        " ",
+        "x" * 20_000,
+        "\U0001f600" * 20_000,
+        "\\u0000",
+        "a\tb\nc",
+        "\u202e\u200b",
+        "e\u0301" * 100,
+        "null",
+    ]
     answer = await gateway.post("/run", {"messages": [{"id": str(i), "text": text} for i, text in enumerate(texts)]})
     assert answer.status_code == 200
     assert len(answer.json()["results"]) == len(texts)

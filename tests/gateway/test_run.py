@@ -52,7 +52,12 @@ async def test_moderate_answers_with_every_detail(gateway: Gateway) -> None:
     assert result["tier"] == "words"
     assert result["degraded"] is False
     assert result["client"] == "local"
-    assert (result["platform"], result["community"], result["channel"], result["revision"]) == ("game", "eu", "lobby", 2)
+    assert (result["platform"], result["community"], result["channel"], result["revision"]) == (
+        "game",
+        "eu",
+        "lobby",
+        2,
+    )
     assert result["seq"] > 0
     assert result["decided_at"] >= result["received_at"]
     assert result["reply"]

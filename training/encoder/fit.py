@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     lively: float = 1.0
 
 
-def fit(
+def fit(  # noqa: PLR0917 - what is trained, on what, how
     start: dict[str, NDArray[np.float32]],
     rows: Sequence[Row],
     targets: NDArray[np.float32],

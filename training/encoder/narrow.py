@@ -34,7 +34,7 @@ def narrow(wide: Arrays, frequency: NDArray[np.int64], *, dimensions: int, width
 
 
 def _telling(wide: Arrays, branch: int, old: int, width: int) -> NDArray[np.int64]:
-    """The channels of a branch with the largest weights on their way out, into the pooling and the second convolution."""
+    """The channels of a branch with the largest weights into the pooling and the second convolution."""
     begin = wide["table"].shape[1] + branch * old
     out = np.square(wide["sum"][begin : begin + old]).sum(1)
     out = out / out.mean()

@@ -1,4 +1,4 @@
-"""The encoder in torch, for training: the same arithmetic as `chat_moderator.classifiers.encoder_network`, on a dict of tensors."""
+"""The encoder in torch, for training: the arithmetic of `chat_moderator.classifiers.encoder_network` on tensors."""
 
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ def add_head(weights: dict[str, NDArray[np.float32]], seed: int) -> dict[str, ND
     chance = np.random.default_rng(seed)
 
     def layer(size: int, outputs: int) -> NDArray[np.float32]:
-        return (chance.standard_normal((size, outputs)) / np.sqrt(size)).astype(np.float32)
+        return chance.standard_normal((size, outputs), np.float32) / np.float32(np.sqrt(size))
 
     spoken = weights["dense_1"].shape[1]
     return weights | {
@@ -50,7 +50,9 @@ def logits(weights: Weights, ids: Any, *, training: bool) -> Any:
         ids = torch.where(torch.rand(ids.shape) < _WORD_DROPOUT, torch.zeros_like(ids), ids)
     lengths = inside.sum(1, keepdim=True)
     mask = functional.pad(inside, (0, GAP)).reshape(-1, 1).float()
-    embedded = functional.embedding(functional.pad(ids, (0, GAP)).reshape(-1).clamp(min=0), weights["table"], sparse=True)
+    embedded = functional.embedding(
+        functional.pad(ids, (0, GAP)).reshape(-1).clamp(min=0), weights["table"], sparse=True
+    )
     embedded = embedded * mask
     projected = functional.layer_norm(
         embedded @ weights["project"] + weights["project_bias"],
@@ -85,5 +87,7 @@ def _head(weights: Weights, total: Any, highest: Any, root: Any, *, training: bo
     spoken = torch.relu(mean @ weights["dense_skip"] + inner @ weights["dense_1"])
     peak = torch.relu(highest @ weights["peak"] + weights["peak_bias"])
     joint = functional.dropout(torch.cat([spoken, peak], dim=1), _HIDDEN_DROPOUT, training)
-    hidden = functional.dropout(torch.relu(joint @ weights["hidden"] + weights["hidden_bias"]), _HIDDEN_DROPOUT, training)
+    hidden = functional.dropout(
+        torch.relu(joint @ weights["hidden"] + weights["hidden_bias"]), _HIDDEN_DROPOUT, training
+    )
     return hidden @ weights["out"] + weights["out_bias"]

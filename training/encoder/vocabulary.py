@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chat_moderator.classifiers.encoder_pieces import START, Pieces
-from chat_moderator.text.words import Known
+from chat_moderator.text.readings import Known
+from chat_moderator.text.words import read_token
 from training.encoder.source import Source
 
 _COMMONEST: Final = 46_000  # kept whatever the training texts use, for what they lack: most languages
@@ -17,6 +18,7 @@ _WORD_TEXTS: Final = 12
 _SIGN_TEXTS: Final = 3
 _WORD_SCORE: Final = -9.0
 _SIGN_SCORE: Final = -12.0
+_LONGEST: Final = 256
 
 
 class Vocabulary(NamedTuple):
@@ -28,17 +30,22 @@ class Vocabulary(NamedTuple):
 
 
 def choose(source: Source, texts: Iterable[str], known: Known) -> Vocabulary:
-    """Single characters, the commonest pieces, those of the texts; and new: frequent words that were split, signs that were unknown."""
-    everything = Pieces(source.pieces, source.scores, known)
+    """Single characters, the commonest pieces and those of the texts; and new, frequent words and unknown signs."""
+    everything = Pieces(source.pieces, source.scores, known, remembered=0)
     used: Counter[int] = Counter()
     words: Counter[str] = Counter()
     signs: Counter[str] = Counter()
+    found: Counter[str] = Counter()
     for text in texts:
-        used.update(set(everything.read(text)))
-        for token in set(text.split()):
-            for group in everything.words(token):
-                words.update(word.text for word in group if word.start == group[0].start and word.text.isalpha())
-                signs.update(word.text for word in group if not word.text.isalnum() and len(word.text) == 1)
+        found.update(set(text.split()))
+    for token, count in found.items():
+        for number in set(everything.read(token)):
+            used[number] += count
+        for word in read_token(token[:_LONGEST], known):
+            if word.text.isalpha() and word.start == 0:
+                words[word.text] += count
+            elif len(word.text) == 1 and not word.text.isalnum():
+                signs[word.text] += count
     kept = [0] + [
         number
         for number, piece in enumerate(source.pieces)

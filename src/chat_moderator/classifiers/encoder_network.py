@@ -1,7 +1,8 @@
 """The encoder's arithmetic: embeddings, three branches of two convolutions, pooling, a small head. numpy only.
 
-The convolutions and their sizes follow the multilingual Universal Sentence Encoder (Yang et al., 2019). Texts lie one after another in
-one matrix with two rows of zeros between, which is as far as a window reaches; no row is padding, and none meets its neighbour.
+The convolutions and their sizes follow the multilingual Universal Sentence Encoder (Yang et al., 2019). Texts lie one
+after another in one matrix with two rows of zeros between, as far as a window reaches: none is padded, and none meets
+its neighbour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,7 +99,10 @@ class EncoderNetwork:
             for layer in ("first", "second"):
                 for place in range(size):
                     shift = place - before
-                    into, out_of = slice(max(0, -shift), len(ids) - max(0, shift)), slice(max(0, shift), len(ids) + min(0, shift))
+                    into, out_of = (
+                        slice(max(0, -shift), len(ids) - max(0, shift)),
+                        slice(max(0, shift), len(ids) + min(0, shift)),
+                    )
                     windows[into, place * width : (place + 1) * width] = here[out_of]
                 found = windows @ weights[f"{layer}_{branch}"]
                 found += weights[f"{layer}_{branch}_bias"]

@@ -1,12 +1,14 @@
-"""Texts to piece ids: the most probable split of each word under a unigram language model (Kudo, 2018), remembered by token."""
+"""Texts to piece ids: the most probable split of each word under a unigram language model (Kudo, 2018), remembered."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from chat_moderator.text.bidi import OVERRIDE
+from chat_moderator.text.masks import LINK, NUMBER, USER
 from chat_moderator.text.reading import rewrite
+from chat_moderator.text.readings import Known
 from chat_moderator.text.spacing import ENOUGH, stands_alone
-from chat_moderator.text.words import LINK, NUMBER, USER, Known, Word, read_token, tokens
+from chat_moderator.text.words import read_token, tokens
 
 START: Final = "\u2581"
 """Marks a piece that begins a word."""
@@ -20,26 +22,30 @@ _UNKNOWN_PENALTY: Final = 10.0
 
 
 class Pieces:
-    """Reads texts as piece ids. One thread at a time; at 65,536 remembered tokens everything is forgotten and learnt anew.
+    """Reads texts as piece ids. One thread at a time; it forgets all tokens and learns anew at `remembered` of them.
 
     Args:
         pieces: the vocabulary, by id; the first stands for what is unknown.
         scores: the log-probability of each piece.
         known: whether a word is in the vocabulary of the text layer, which decides between doubtful spellings.
+        remembered: how many tokens.
     """
 
-    def __init__(self, pieces: Sequence[str], scores: Sequence[float], known: Known) -> None:
+    def __init__(
+        self, pieces: Sequence[str], scores: Sequence[float], known: Known, *, remembered: int = _REMEMBERED
+    ) -> None:
         self._ids = {piece: number for number, piece in enumerate(pieces) if number != UNKNOWN}
         self._scores = scores
         self._longest = max(map(len, self._ids), default=1)
         self._worst = min(scores, default=0.0) - _UNKNOWN_PENALTY
         self._known = known
+        self._remembered = remembered
         self._memo: dict[str, tuple[int, ...]] = {}
         self._alone: set[str] = set()
 
     def read(self, text: str) -> list[int]:
         """The piece ids of a text, disguises undone."""
-        if len(self._memo) >= _REMEMBERED:
+        if len(self._memo) >= self._remembered:
             self._memo.clear()
             self._alone.clear()
         found = text.split()
@@ -52,10 +58,6 @@ class Pieces:
             return self._join(rewrite(text).text.split())
         return ids
 
-    def words(self, token: str) -> list[list[Word]]:
-        """What `token` reads as, in stretches of bounded length."""
-        return [read_token(part, self._known, offset) for part, offset in tokens(token)]
-
     def _join(self, found: Sequence[str]) -> list[int]:
         ids: list[int] = []
         memo = self._memo
@@ -66,9 +68,9 @@ class Pieces:
 
     def _learn(self, token: str) -> tuple[int, ...]:
         ids: list[int] = []
-        for words in self.words(token):
+        for part, offset in tokens(token):
             end = -1
-            for word in words:
+            for word in read_token(part, self._known, offset):
                 text = _READ_AS.get(word.text, word.text)
                 ids += self.split(text if word.start == end else START + text)
                 end = word.end

@@ -1,9 +1,13 @@
-"""A list of words and phrases in thirteen languages. It only ever hints: homonyms, names and quotations make a list wrong too often to act."""
+"""A list of words and phrases in thirteen languages.
+
+It only ever hints: homonyms, names and quotations make a list wrong too often to act on.
+"""
 
 import hashlib
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
@@ -39,7 +43,7 @@ class _Term:
 class _Readings(dict[str, str]):
     """Raw token to what it says. Bounded: when full it starts anew, and very long tokens are not kept."""
 
-    def __init__(self, known: Set[str]) -> None:
+    def __init__(self, known: AbstractSet[str]) -> None:
         self._known = known
 
     def __missing__(self, token: str) -> str:
@@ -121,11 +125,13 @@ class LexiconClassifier:
 
     def _explain(self, text: str) -> tuple[Span, ...]:
         words = self._read(text)
-        spans = set()
-        ends = list(np.cumsum([len(word.text) + 1 for word in words]))
-        for term, start, end in self._found(_line(words)):
-            first = int(np.searchsorted(ends, start, side="right" if start else "left"))
-            last = int(np.searchsorted(ends, end - 2, side="left"))
+        line = _line(words)
+        begins = [0, *accumulate(len(word.text) + 1 for word in words)][:-1]
+        spans: set[Span] = set()
+        for term, start, end in self._found(line):
+            # Place 0 of the line is a space; the spaces around a term are not part of it.
+            first = bisect_right(begins, start - (line[start] != " ")) - 1
+            last = bisect_right(begins, end - 2 - (line[end - 1] == " ")) - 1
             begin = min(word.start for word in words[first : last + 1])
             finish = max(word.end for word in words[first : last + 1])
             spans.update(Span(begin, finish, LABELS[column]) for column in term.columns)

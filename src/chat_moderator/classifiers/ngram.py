@@ -31,7 +31,10 @@ _NOTABLE_SHARE: Final = 0.2
 
 
 class _Memo(dict[str, int]):
-    """Raw token to row. A token that is new gets the next row and waits in `pending`; a very long one is new every time."""
+    """Raw token to row.
+
+    A token that is new gets the next row and waits in `pending`; a very long one is new every time.
+    """
 
     def __init__(self) -> None:
         self.pending: list[str] = []
@@ -76,7 +79,7 @@ class NgramClassifier:
         return scores
 
     def explain(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-        """The words that speak most for each label scored 0.5 or more, or for the highest label; neighbours are one span."""
+        """The words that speak most for each label of 0.5 or more, or for the highest one; neighbours are one span."""
         return [self._explain(text, scores) for text, scores in zip(texts, self.score(texts), strict=True)]
 
     def _forget(self) -> None:
@@ -102,7 +105,7 @@ class NgramClassifier:
         starts = np.cumsum(lengths) - lengths
         begin = starts[filled]
         scores[filled] = self._weights.probabilities(np.add.reduceat(sums, begin), np.add.reduceat(counts, begin))
-        for index in np.flatnonzero(lengths > _WINDOW):
+        for index in np.flatnonzero(lengths > _WINDOW).tolist():
             here = slice(starts[index], starts[index] + lengths[index])
             np.maximum(scores[index], self._windows(sums[here], counts[here]), out=scores[index])
         return scores
@@ -182,7 +185,7 @@ class NgramClassifier:
         self._add_pairs(sums, counts, speaking, self._first[spoken], self._last[spoken], text_of)
         return sums, counts
 
-    def _add_pairs(
+    def _add_pairs(  # noqa: PLR0917 -- parallel arrays
         self,
         sums: NDArray[np.float32],
         counts: NDArray[np.float32],
@@ -191,7 +194,7 @@ class NgramClassifier:
         last: NDArray[np.uint64],
         within: NDArray[np.int64],
     ) -> None:
-        """Adds each pair of neighbours at `places` that lie within the same text to the share of the one that begins it."""
+        """Adds pairs of neighbours at `places` within the same text, each to the share of the word that begins it."""
         same = within[:-1] == within[1:]
         pairs = np.where(same, self._weights.pair_rows(last[:-1], first[1:]), 0)
         counts[places[:-1]] += same

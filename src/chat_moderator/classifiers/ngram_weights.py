@@ -18,7 +18,7 @@ BUNDLED: Final = Path(__file__).parent / "weights" / "ngram.npz"
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What a weights file is, stored beside it as JSON. `experimental` names labels that had too little data to be trusted."""
+    """What a weights file is, stored beside it as JSON; `experimental` names labels that had too little data."""
 
     sha256: str
     labels: tuple[str, ...]
@@ -66,7 +66,10 @@ class NgramWeights:
         return zlib.crc32(word.encode("utf-8", "surrogatepass")) in self.vocabulary
 
     def word_shares(self, words: list[str]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint64]]:
-        """What the n-grams of each word add up to (words, labels), how many there are, and the hash of each word; `words` is not empty."""
+        """What the n-grams of each word add up to (words, labels), how many there are, and each word's hash.
+
+        There must be a word, and none may be empty.
+        """
         features = word_features(words)
         # Bucket -1 (none) reads the last entry of `rows`, which is 0.
         sums = np.zeros((len(features.grams), self.values.shape[1]), np.float32)
@@ -84,8 +87,8 @@ class NgramWeights:
         return self.rows[finish(pair_hashes(first, second))]
 
     def probabilities(self, sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores, 0 to 1, of texts with these sums (texts, labels) and feature counts (texts); 0 for a text without features."""
+        """Scores, 0 to 1, of texts with these sums (texts, labels) and feature counts (texts); 0 where the count is 0."""
         logits = self.bias + self.scale * sums / np.sqrt(np.maximum(counts, 1))[:, None]
-        scores: NDArray[np.float32] = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        scores = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
         scores[counts == 0] = 0
         return scores

@@ -44,7 +44,8 @@ function randomId() {
 
 /** The room that the address names, after # or as ?room=, in the letters that the server takes. */
 function roomOfAddress() {
-  const named = location.hash.slice(1) || new URLSearchParams(location.search).get("room") || "";
+  const query = location.hash ? `room=${location.hash.slice(1)}` : location.search;
+  const named = new URLSearchParams(query).get("room") ?? "";
   return named.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40) || "lobby";
 }
 

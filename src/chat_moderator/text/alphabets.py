@@ -1,7 +1,7 @@
 """Brings letters of decorative alphabets back to plain ones and drops what cannot be seen. Second in the chain.
 
-Full-width, mathematical, circled, squared, parenthesised, superscript, small-capital and regional-indicator letters by Unicode's own
-compatibility mapping and character names; other scripts are untouched.
+Full-width, mathematical, circled, squared, parenthesised, superscript, small-capital and regional-indicator letters by
+Unicode's own compatibility mapping and character names; other scripts are untouched.
 """
 
 import re
@@ -15,7 +15,8 @@ _NAMED_LETTER: Final = re.compile(
     r"(?:REGIONAL INDICATOR SYMBOL|TAG LATIN SMALL|TAG LATIN CAPITAL"
     r"|(?:NEGATIVE |CROSSED )*(?:CIRCLED|SQUARED|PARENTHESIZED)(?: LATIN CAPITAL| LATIN SMALL)?"
     r"|LATIN LETTER SMALL CAPITAL|LATIN SUBSCRIPT SMALL|MODIFIER LETTER SMALL|MODIFIER LETTER CAPITAL) LETTER ([A-Z])"
-    r"|LATIN LETTER SMALL CAPITAL ([A-Z])|MODIFIER LETTER (?:SMALL|CAPITAL) ([A-Z])|COMBINING LATIN SMALL LETTER ([A-Z])"
+    r"|LATIN LETTER SMALL CAPITAL ([A-Z])|MODIFIER LETTER (?:SMALL|CAPITAL) ([A-Z])"
+    r"|COMBINING LATIN SMALL LETTER ([A-Z])"
 )
 _INVISIBLE_LETTERS: Final = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f\u180e")
 _APOSTROPHES: Final = frozenset("\u2018\u2019\u02bc\uff07")
@@ -29,8 +30,10 @@ def fold_character(character: str) -> str:
     category = unicodedata.category(character)
     if category in {"Cc", "Cf", "Co", "Cn"} or character in _INVISIBLE_LETTERS or "\ufe00" <= character <= "\ufe0f":
         return ""
-    if category == "Mn" or category == "Cs":
-        return _combining_letter(character) if category == "Mn" else ""
+    if category == "Cs":
+        return ""
+    if category == "Mn":
+        return _combining_letter(character)
     if character in _APOSTROPHES:
         return "'"
     folded = unicodedata.normalize("NFKC", character)

@@ -1,4 +1,4 @@
-"""Undoes the right-to-left override: text stored backwards so that it shows forwards. On the whole text, before anything else."""
+"""Undoes the right-to-left override: text stored backwards, shown forwards. On the whole text, before anything else."""
 
 import re
 from typing import Final

@@ -1,6 +1,8 @@
+# ruff: noqa: RUF001 -- look-alikes are what this file is about
 """Reads letters of other scripts that look like Latin ones as Latin, where a word mixes scripts. After the marks.
 
-A word wholly in one script is that script's: "рост" stays Russian. The letter shapes are those a reader takes for Latin in common fonts.
+A word wholly in one script is that script's, whatever it looks like. The letter shapes are those that a reader takes
+for Latin in common fonts.
 """
 
 from typing import Final
@@ -40,7 +42,7 @@ _ENOUGH_TURNED: Final = 2
 
 
 def fold_confusables(word: str) -> str:
-    """The word in Latin letters if it mixes Latin with look-alikes and nothing else, otherwise as it is; length unchanged."""
+    """The word in Latin letters if it mixes Latin with look-alikes and nothing else, or as it is; length unchanged."""
     if word.isascii() or not any("a" <= character <= "z" for character in word):
         return word
     folded = look_latin(word)
@@ -53,7 +55,7 @@ def look_latin(word: str) -> str:
 
 
 def turn_around(word: str) -> str:
-    """A word typed upside down, the right way up and round; any other as it is. Length unchanged, order reversed."""
+    """A word typed upside down, the right way round; any other as it is. Length unchanged, order reversed."""
     if sum(character in _TURNED_ONLY for character in word) < _ENOUGH_TURNED:
         return word
     return "".join(_UPSIDE_DOWN.get(character, character) for character in reversed(word))

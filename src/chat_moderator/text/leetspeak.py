@@ -1,6 +1,5 @@
-"""Digits and signs that stand for letters: "sh1t", "@$$", "h4x0r". Doubtful, so it gives readings and the caller's vocabulary chooses."""
+"""Digits and signs that stand for letters. Doubtful, so it gives readings, between which a vocabulary chooses."""
 
-import re
 from itertools import islice, product
 from typing import Final
 
@@ -27,14 +26,13 @@ _LETTERS: Final = {
     "£": "l",
     "¢": "c",
     "¥": "y",
-    "×": "x",
 }
 SIGNS: Final = "".join(_LETTERS)
 _AMBIGUOUS_TRIED: Final = 8
 
 
 def leet_readings(word: str) -> list[str]:
-    """The word with its digits and signs read as letters, each reading once, at most eight; none if it has no letter or no such sign."""
+    """The word with its digits and signs read as letters, at most eight ways; none if it has no letter or no sign."""
     if not any(character.isalpha() for character in word) or not any(character in _LETTERS for character in word):
         return []
     options = [_LETTERS.get(character, character) for character in word]

@@ -35,6 +35,10 @@ class Mapped(NamedTuple):
         """Characters `start` to `end` (exclusive) with their places, to be joined again."""
         return zip(self.text[start:end], self.starts[start:end], self.ends[start:end], strict=True)
 
+    def cut(self, start: int, end: int) -> "Mapped":
+        """Characters `start` to `end` (exclusive)."""
+        return Mapped(self.text[start:end], self.starts[start:end], self.ends[start:end])
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where characters `start` to `end` (exclusive, at least one) came from, as one stretch of the original."""
         return min(self.starts[start:end]), max(self.ends[start:end])

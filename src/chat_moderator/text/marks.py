@@ -1,7 +1,7 @@
 """Takes off marks piled on letters. After the alphabets, before the confusables.
 
-One mark that makes a letter of some language stays (ü, ñ, ё, й; any mark on scripts that spell with them); strokes, and marks that no letter
-has, go. What is left doubtful (is it "ano" or "año"?) is a reading, see `readings`.
+One mark that makes a letter of some language stays (ü, ñ, ё, й; any mark on scripts that spell with them); strokes, and
+marks that no letter has, go. What is left doubtful (is it "ano" or "año"?) is for `readings`.
 """
 
 import unicodedata
@@ -13,7 +13,7 @@ _LATIN_MARKS_END: Final = "\u036f"
 
 
 def compose_marks(mapped: Mapped) -> Mapped:
-    """Composes a letter with its first mark where Unicode has such a letter, and drops other marks meant for Latin, Greek and Cyrillic."""
+    """Composes a letter with its first mark where Unicode has such a letter; drops other marks for European scripts."""
     if mapped.text.isascii():
         return mapped
     pieces: list[tuple[str, int, int]] = []

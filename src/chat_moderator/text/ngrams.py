@@ -1,7 +1,7 @@
 """Hashed character n-grams of words, a batch at a time.
 
-A word's n-grams lie within the word, so what they add up to can be kept under the word. Hashes are polynomial, over code points, in 64 bits,
-finished by a multiplication whose top bits count (Dietzfelbinger et al., 1997).
+A word's n-grams lie within the word, so what they add up to can be kept under the word. Hashes are polynomial, over code
+points, in 64 bits, finished by a multiplication whose top bits count (Dietzfelbinger et al., 1997).
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 BITS: Final = 22
 SIZES: Final = (2, 3, 4, 5)
-"""Lengths of the n-grams, word boundaries included; a word of an unspaced script or an emoji also counts its single characters."""
+"""Lengths of the n-grams, word boundaries included; unspaced scripts and emoji also count single characters."""
 
 _PRIME: Final = np.uint64(0x9E3779B97F4A7C15)
 _FINISH: Final = np.uint64(0xD6E8FEB86659FD93)
@@ -37,9 +37,9 @@ def pair_hashes(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArra
 class WordFeatures(NamedTuple):
     """The features of some words.
 
-    `whole` is the bucket of each word, `hashes` its raw hash. `grams` are the buckets of the n-grams that begin at each character (with the
-    boundaries): a column of single characters of unspaced scripts, then one for each of SIZES; -1 where there is none. `starts` is
-    the first row of each word in `grams`.
+    `whole` is the bucket of each word, `hashes` its raw hash. `grams` are the buckets of the n-grams that begin at each
+    character (boundaries are characters too): a column of single characters of unspaced scripts, then one for each of
+    SIZES; -1 where there is none. `starts` is the first row of each word in `grams`.
     """
 
     whole: NDArray[np.int32]

@@ -2,8 +2,9 @@
 
 from chat_moderator.text.bidi import undo_override
 from chat_moderator.text.mapped import Mapped
+from chat_moderator.text.readings import Known
 from chat_moderator.text.spacing import join_letters
-from chat_moderator.text.words import Known, Word, read_token, tokens
+from chat_moderator.text.words import Word, read_token, tokens
 
 
 def rewrite(text: str) -> Mapped:

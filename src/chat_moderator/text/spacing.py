@@ -1,11 +1,12 @@
-"""Joins letters that stand alone: "f u c k", "f . u . c . k". On the whole text, after the override and before the words."""
+"""Joins letters that stand alone, "h e l l o". On the whole text, after the override and before the words."""
 
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 from chat_moderator.text.alphabets import fold_character
+from chat_moderator.text.leetspeak import SIGNS
 from chat_moderator.text.mapped import Mapped
-from chat_moderator.text.words import SIGNS, tokens
+from chat_moderator.text.words import tokens
 
 ENOUGH: Final = 3
 """So many lone letters in a row are a word; two may be "I a…" or initials."""
@@ -23,7 +24,7 @@ def stands_alone(token: str) -> bool:
 
 
 def join_letters(mapped: Mapped) -> Mapped:
-    """Makes one word of lone letters in a row; a wider gap among narrow ones ends a word, signs that are no letters go."""
+    """Makes one word of lone letters in a row; a wider gap among narrow ones ends a word; other signs go."""
     pieces: list[tuple[str, int, int]] = []
     found = list(tokens(mapped.text))
     for alone, group in groupby(found, key=lambda item: stands_alone(item[0])):
@@ -42,7 +43,7 @@ def join_letters(mapped: Mapped) -> Mapped:
 
 
 def _words(run: list[tuple[str, int]]) -> list[list[tuple[str, int]]]:
-    gaps = [after[1] - before[1] - len(before[0]) for before, after in zip(run, run[1:], strict=False)]
+    gaps = [after[1] - before[1] - len(before[0]) for before, after in pairwise(run)]
     usual = min(gaps, default=1)
     words = [[run[0]]]
     for gap, item in zip(gaps, run[1:], strict=True):

@@ -1,0 +1,60 @@
+"""The weights folder of the encoder, checked when loaded."""
+
+import hashlib
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from chat_moderator.classifiers.encoder_network import EncoderNetwork
+from chat_moderator.classifiers.encoder_pieces import Pieces
+from chat_moderator.errors import ConfigError
+
+BUNDLED: Final = Path(__file__).parent / "weights" / "encoder"
+_KEY: Final = "classifiers.encoder.model"
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """What a weights file is, stored beside it as JSON. `experimental` names labels that had too little data."""
+
+    sha256: str
+    labels: tuple[str, ...]
+    experimental: tuple[str, ...] = ()
+
+
+class EncoderWeights:
+    """Pieces and network of a folder with encoder.npz and encoder.json.
+
+    Raises:
+        ConfigError: a file is missing, is not the one that the metadata names, or holds something else than an encoder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "encoder.npz"
+        try:
+            self.metadata = msgspec.json.decode((folder / "encoder.json").read_bytes(), type=Metadata)
+            data = path.read_bytes()
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                _KEY, f'{error}; allowed are "bundled" and a folder with encoder.npz and encoder.json'
+            ) from error
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != self.metadata.sha256:
+            raise ConfigError(_KEY, f"{path} has sha256 {digest}, but encoder.json names {self.metadata.sha256}")
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            pieces = arrays.pop("pieces").tobytes().decode().split("\n")
+            scores = arrays.pop("piece_scores").tolist()
+            known = frozenset(arrays.pop("known").tolist())
+            self.network = EncoderNetwork(arrays)
+        except (KeyError, ValueError, IndexError, zipfile.BadZipFile, zlib.error) as error:
+            raise ConfigError(_KEY, f"{path} does not hold an encoder: {error}") from error
+        expected = (len(pieces), len(scores), len(self.metadata.labels))
+        if expected != (self.network.pieces, self.network.pieces, self.network.outputs):
+            raise ConfigError(_KEY, f"{path} does not hold an encoder: pieces, embeddings and labels do not match")
+        self.pieces = Pieces(pieces, scores, lambda word: zlib.crc32(word.encode("utf-8", "surrogatepass")) in known)
