@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL: Final = 0.0005
 """Seconds a thread may keep the interpreter while another waits: the judge must not stall the loop or the writer."""
+
+COLLECTION: Final = (50_000, 20, 50)
+"""The collector's thresholds: a batch makes thousands of short-lived lists and dicts, none of them in a cycle."""
 
 RELOAD: Final = 1.0
 RETAIN: Final = 3600.0
@@ -155,6 +159,8 @@ class App:
     async def start(self) -> None:
         """Begins to work; returns when messages are accepted."""
         sys.setswitchinterval(SWITCH_INTERVAL)
+        gc.freeze()
+        gc.set_threshold(*COLLECTION)
         loop = asyncio.get_running_loop()
         self.store.on_append(partial(_call_soon, loop, self._appended))
         await self._socket.start()
@@ -225,9 +231,10 @@ class App:
         self.metrics.reloaded("ok")
         log.info("policy %s is in force", policy.version)
 
-    def _appended(self) -> None:
+    def _appended(self, intended: bool) -> None:
         self.signal.fire()
-        self.outbox.wake()
+        if intended:
+            self.outbox.wake()
         for feed in self._feeds:
             feed.wake()
 
@@ -275,10 +282,10 @@ class App:
             await asyncio.sleep(RETAIN)
 
 
-def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[bool], None], intended: bool) -> None:
     """From another thread; a loop that has ended needs no call."""
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(function)
+        loop.call_soon_threadsafe(function, intended)
 
 
 def _typed(kind: str, table: dict[str, Any], path: str) -> tuple[str, type[Any], Any]:

@@ -49,8 +49,11 @@ class Role(StrEnum):
         return order.index(self) >= order.index(needed)
 
 
-class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every value here: immutable, and strict about unknown fields on the wire."""
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Base of every value here: immutable, strict about unknown fields on the wire, and no work for the collector.
+
+    Immutable values cannot form cycles, and there are a dozen of them a message.
+    """
 
 
 class Author(Struct, omit_defaults=True, frozen=True):

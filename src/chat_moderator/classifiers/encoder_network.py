@@ -80,40 +80,45 @@ class EncoderNetwork:
         return self._head(total, highest, np.sqrt(lengths.astype(np.float32))[:, None])
 
     def _tokens(self, ids: NDArray[np.int64]) -> Floats:
-        """(ids, features): what each token is in its surroundings."""
+        """(ids, features): what each token is in its surroundings. The first and last two ids are gaps."""
         weights, width = self._weights, self._width
-        inside = (ids != self._gap[0]).astype(np.float32)[:, None]
-        embedded = self._table[ids].astype(np.float32)
+        gaps = np.flatnonzero(ids == self._gap[0])
+        embedded = self._table.take(ids, axis=0).astype(np.float32)
         embedded *= self._scale[ids][:, None]
         projected = embedded @ weights["project"]
         projected += weights["project_bias"]
         _standardise(projected)
         projected *= weights["project_gain"]
         projected += weights["project_shift"]
-        projected *= inside
-        features = np.empty((len(ids), embedded.shape[1] + len(ORDERS) * width), np.float32)
-        features[:, : embedded.shape[1]] = embedded
-        for branch, (size, before) in enumerate(ORDERS):
+        projected[gaps] = 0
+        size = embedded.shape[1]
+        features = np.empty((len(ids), size + len(ORDERS) * width), np.float32)
+        features[:, :size] = embedded
+        for branch, order in enumerate(ORDERS):
             here = projected[:, branch * width : (branch + 1) * width]
-            windows = np.zeros((len(ids), size * width), np.float32)
-            for layer in ("first", "second"):
-                for place in range(size):
-                    shift = place - before
-                    into, out_of = (
-                        slice(max(0, -shift), len(ids) - max(0, shift)),
-                        slice(max(0, shift), len(ids) + min(0, shift)),
-                    )
-                    windows[into, place * width : (place + 1) * width] = here[out_of]
-                found = windows @ weights[f"{layer}_{branch}"]
-                found += weights[f"{layer}_{branch}_bias"]
-                np.maximum(found, 0, out=found)
-                found += here
-                found *= inside
-                here = found
-            begin = embedded.shape[1] + branch * width
-            features[:, begin : begin + width] = here
+            here = self._convolve(here, f"first_{branch}", order)
+            here[gaps] = 0
+            begin = size + branch * width
+            features[:, begin : begin + width] = self._convolve(here, f"second_{branch}", order)
         _standardise(features)
         return features
+
+    def _convolve(self, rows: Floats, name: str, order: tuple[int, int]) -> Floats:
+        """What each row's window says, added to the row."""
+        size, before = order
+        width = rows.shape[1]
+        inner = len(rows) - 2 * GAP
+        windows = np.empty((inner, size * width), np.float32)
+        for place in range(size):
+            start = GAP + place - before
+            windows[:, place * width : (place + 1) * width] = rows[start : start + inner]
+        found = np.zeros((len(rows), width), np.float32)
+        said = found[GAP : GAP + inner]
+        np.matmul(windows, self._weights[name], out=said)
+        said += self._weights[f"{name}_bias"]
+        np.maximum(said, 0, out=said)
+        said += rows[GAP : GAP + inner]
+        return found
 
     def _head(self, total: Floats, highest: Floats, root: Floats) -> Floats:
         weights = self._weights

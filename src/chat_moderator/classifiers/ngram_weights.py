@@ -87,7 +87,7 @@ class NgramWeights:
         return self.rows[finish(pair_hashes(first, second))]
 
     def probabilities(self, sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores, 0 to 1, of texts with these sums (texts, labels) and feature counts (texts); 0 where the count is 0."""
+        """Scores, 0 to 1, of texts with these sums (texts, labels) and counts of features (texts); 0 without any."""
         logits = self.bias + self.scale * sums / np.sqrt(np.maximum(counts, 1))[:, None]
         scores = (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
         scores[counts == 0] = 0

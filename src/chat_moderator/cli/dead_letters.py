@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from chat_moderator.cli.options import DATA, DataOption, JsonOption
-from chat_moderator.cli.output import console, hint, moment, shown, spelt, table, write_lines
+from chat_moderator.cli.output import hint, moment, show, shown, spelt, table, write_lines
 
 app = typer.Typer(help="Messages that could not be processed: list, retry, drop.", no_args_is_help=True)
 
@@ -16,7 +16,7 @@ Ids = Annotated[
 
 
 @app.command("list")
-def show(
+def list_all(
     data_dir: DataOption = DATA,
     after: Annotated[int, typer.Option(min=0, help="Only those after this id.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
@@ -41,7 +41,7 @@ def show(
             spelt(message.channel),
             shown(message.text, limit=120),
         )
-    console().print(made if letters else "there are no dead letters")
+    show(made if letters else "there are no dead letters")
     if len(letters) == limit:
         hint(f"there may be more: --after {letters[-1].id}")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, JsonOption, settings_file
-from chat_moderator.cli.output import console, spelt, table, write_lines
+from chat_moderator.cli.output import show, spelt, table, write_lines
 from chat_moderator.errors import ChatModeratorError, ConfigError
 from chat_moderator.types import Struct
 
@@ -200,6 +200,5 @@ def _show(findings: list[Finding]) -> None:
     for finding in findings:
         value = f"{finding.value}: {finding.problem}" if finding.problem else finding.value
         made.add_row(finding.name, spelt(value), spelt(finding.cure), style="yellow" if finding.problem else "")
-    console().print(made)
     count = sum(bool(finding.problem) for finding in findings)
-    console().print(f"{count} to fix" if count else "all is well")
+    show(made, f"{count} to fix" if count else "all is well")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from chat_moderator.cli.options import DATA, DataOption, JsonOption
-from chat_moderator.cli.output import console, hint, moment, spelt, table, write_lines
+from chat_moderator.cli.output import hint, moment, show, spelt, table, write_lines
 from chat_moderator.errors import ConfigError
 from chat_moderator.types import Role
 
@@ -38,7 +38,7 @@ def create(
 
 
 @app.command("list")
-def show(data_dir: DataOption = DATA, json: JsonOption = False) -> None:
+def list_all(data_dir: DataOption = DATA, json: JsonOption = False) -> None:
     """Show all keys, the revoked ones too; never their tokens."""
     from chat_moderator.cli.stores import use_store  # noqa: PLC0415
     from chat_moderator.store.keys import ListKeys  # noqa: PLC0415
@@ -47,10 +47,10 @@ def show(data_dir: DataOption = DATA, json: JsonOption = False) -> None:
     if json:
         write_lines(keys)
         return
-    shown = table("id", "name", "role", "created (UTC)", "revoked (UTC)")
+    made = table("id", "name", "role", "created (UTC)", "revoked (UTC)")
     for key in keys:
-        shown.add_row(key.id, spelt(key.name), key.role.value, moment(key.created_at), moment(key.revoked_at))
-    console().print(shown if keys else "there are no keys: `chat-moderator keys create NAME` makes one")
+        made.add_row(key.id, spelt(key.name), key.role.value, moment(key.created_at), moment(key.revoked_at))
+    show(made if keys else "there are no keys: `chat-moderator keys create NAME` makes one")
 
 
 @app.command()

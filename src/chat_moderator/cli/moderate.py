@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chat_moderator.cli.options import ConfigOption, JsonOption, read_settings
-from chat_moderator.cli.output import console, note, shown, spelt, table, verdict, write_lines
+from chat_moderator.cli.output import note, show, shown, spelt, table, verdict, write_lines
 from chat_moderator.errors import ConfigError
 from chat_moderator.types import Message, Verdict
 
@@ -99,8 +99,8 @@ def _show(rows: Sequence[tuple[Message, "Decision"]]) -> None:
             spelt(decision.rule),
             shown(message.text, [span for span in decision.assessment.spans if span.label == decision.label]),
         )
-    console().print(made)
+    show(made)
     if len(rows) == 1:
         scores = rows[0][1].assessment.scores
         by_score = sorted(scores.items(), key=lambda item: -item[1])
-        console().print(", ".join(f"{label} {score:.2f}" for label, score in by_score))
+        show(", ".join(f"{label} {score:.2f}" for label, score in by_score))

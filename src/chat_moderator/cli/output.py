@@ -1,12 +1,13 @@
 """What the commands print: tables for people, JSON Lines for programs, one line for an error."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
@@ -24,7 +25,7 @@ def complain(problem: str) -> None:
 
 def note(text: str) -> None:
     """Says something on standard error that only somebody who watches wants to know."""
-    if sys.stderr is not None and sys.stderr.isatty():
+    if sys.stderr.isatty():
         _say(_one_line(text))
 
 
@@ -41,6 +42,36 @@ def console(*, error: bool = False) -> "Console":
     if not made.is_terminal:
         made.width = PLAIN_WIDTH
     return made
+
+
+def show(*things: "RenderableType", error: bool = False) -> None:
+    """Prints tables and lines.
+
+    Raises:
+        BrokenPipeError: nobody reads any more; rich alone would end the process with the code of a flagged message.
+    """
+    screen = console(error=error)
+    with screen.capture() as captured:
+        for thing in things:
+            screen.print(thing, soft_wrap=isinstance(thing, str))
+    stream = sys.stderr if error else sys.stdout
+    stream.write(captured.get())
+    stream.flush()
+
+
+def prepare() -> None:
+    """Makes both streams writable whatever the locale, and whether or not they were open."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 -- it stays open until the end
+        else:
+            stream.reconfigure(errors="backslashreplace")
+
+
+def silence() -> None:
+    """Drops what is still to be written to standard output, whose reader is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def table(*columns: str, title: str | None = None) -> "Table":
@@ -99,6 +130,5 @@ def _one_line(text: str) -> str:
 
 
 def _say(line: str) -> None:
-    if sys.stderr is not None:
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -13,7 +13,7 @@ import typer
 
 from chat_moderator.cli.moderate import build_moderator
 from chat_moderator.cli.options import ConfigOption
-from chat_moderator.cli.output import console, spelt, table
+from chat_moderator.cli.output import console, show, spelt, table
 from chat_moderator.errors import ConfigError
 from chat_moderator.types import Message, Verdict
 
@@ -80,9 +80,7 @@ def replay(
     moderator = build_moderator(config)
     started = time.perf_counter()
     tally = asyncio.run(_replay(moderator, file, target, data_dir, screen))
-    _summarise(screen, tally, time.perf_counter() - started)
-    if target != STANDARD_OUTPUT:
-        screen.print(f"decisions in {spelt(str(target))}", soft_wrap=True)
+    _summarise(tally, time.perf_counter() - started, target)
 
 
 async def _replay(moderator: "Moderator", file: Path, target: Path, data_dir: Path | None, screen: "Console") -> Tally:
@@ -165,9 +163,8 @@ def _progress(screen: "Console", source: BinaryIO, file: Path) -> Iterator[Calla
         yield lambda: bar.update(task, completed=source.tell()) if size is not None else None
 
 
-def _summarise(screen: "Console", tally: Tally, seconds: float) -> None:
+def _summarise(tally: Tally, seconds: float, target: Path) -> None:
     total = tally.verdicts.total()
-    screen.print(f"{total:,} messages in {seconds:.1f} s, {total / max(seconds, 1e-9):,.0f} a second")
     made = table("", "", "messages", "share")
     counted = (
         ("verdict", [(verdict.value, tally.verdicts[verdict.value]) for verdict in Verdict]),
@@ -178,4 +175,8 @@ def _summarise(screen: "Console", tally: Tally, seconds: float) -> None:
         for name, count in counts:
             made.add_row(kind, spelt(name), f"{count:,}", f"{count / total:.1%}" if total else "")
         made.add_section()
-    screen.print(made)
+    rate = f"{total:,} messages in {seconds:.1f} s, {total / max(seconds, 1e-9):,.0f} a second"
+    if target == STANDARD_OUTPUT:
+        show(rate, made, error=True)
+    else:
+        show(rate, made, f"decisions in {spelt(str(target))}")

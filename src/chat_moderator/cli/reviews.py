@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chat_moderator.cli.options import DATA, DataOption, JsonOption
-from chat_moderator.cli.output import console, hint, moment, shown, spelt, table, write_lines
+from chat_moderator.cli.output import hint, moment, show, shown, spelt, table, write_lines
 from chat_moderator.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Id = Annotated[int, typer.Argument(metavar="ID", help="As the list shows it.")]
 
 
 @app.command("list")
-def show(
+def list_all(
     data_dir: DataOption = DATA,
     state: Annotated[str, typer.Option(metavar="open|approved|denied", help="Which reviews.")] = "open",
     after: Annotated[int, typer.Option(min=0, help="Only those after this id.")] = 0,
@@ -51,7 +51,7 @@ def show(
             f"{decision.score:.2f}",
             shown(message.text, decision.assessment.spans, limit=200),
         )
-    console().print(made if reviews else f"there are no {state} reviews")
+    show(made if reviews else f"there are no {state} reviews")
     if len(reviews) == limit:
         hint(f"there may be more: --after {reviews[-1].id}")
 

@@ -118,7 +118,7 @@ class Entry {
     const by = node("p", { className: "by" }, name, " ", stamp, " ", this.state);
     this.item = node("li", {}, node("span", { className: "initial", ariaHidden: "true" }, initial), by, this.body);
     this.item.entry = this;
-    this.item.dataset.hue = Array.from(author).reduce((sum, each) => (sum * 31 + each.codePointAt(0)) % 6, 0);
+    this.item.dataset.hue = Array.from(author).reduce((sum, each) => (sum * 31 + each.codePointAt(0)) % 9973, 0) % 6;
     if (mine) this.item.ariaLive = "off"; // its author wrote it, and hears the verdict from the status line
   }
 

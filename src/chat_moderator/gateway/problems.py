@@ -23,6 +23,7 @@ MEDIA: Final = "application/problem+json"
 BUSY: Final = 5
 """Seconds to wait before another try when nobody knows better."""
 
+FAULT: Final = "This is a fault of the server; its log says more."
 _DETAIL: Final = 300
 
 
@@ -66,28 +67,25 @@ class ProblemError(Exception):
 
 def problem_of(error: Exception) -> ProblemError:
     """The problem that an error is to its caller."""
-    if isinstance(error, HTTPException):
-        return _of_framework(error)
     match error:
         case ProblemError():
-            return error
+            problem = error
+        case HTTPException():
+            problem = _of_framework(error)
         case TransientError():
-            return _busy(error)
+            problem = _busy(error)
         case ConflictError():
             place, text = _placed(error)
-            return ProblemError(HTTPStatus.CONFLICT, _sentence(text), field=place)
+            problem = ProblemError(HTTPStatus.CONFLICT, _sentence(text), field=place)
         case NotFoundError():
-            return ProblemError(HTTPStatus.NOT_FOUND, _sentence(error))
+            problem = ProblemError(HTTPStatus.NOT_FOUND, _sentence(error))
         case TimeoutError() | ChatModeratorError():
-            log.error("a request could not be answered: %s", error or "no verdict in time")
-            return ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "No verdict could be reached; nothing was recorded.",
-                headers={"retry-after": str(BUSY)},
-            )
+            log.error("a request could not be answered: %s", error or "it took too long")
+            problem = _busy(TransientError("the server cannot answer this now"))
         case _:
             log.error("a request failed in a way that was not foreseen", exc_info=error)
-            return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "This is a fault of the server; its log says more.")
+            problem = ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, FAULT)
+    return problem
 
 
 def answer(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -117,7 +115,7 @@ def _of_framework(error: HTTPException) -> ProblemError:
             return ProblemError(error.status_code, f"Allowed here: {allowed}.", headers={"allow": allowed})
         case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("a request failed in a way that was not foreseen", exc_info=error)
-            return ProblemError(status, "This is a fault of the server; its log says more.")
+            return ProblemError(status, FAULT)
         case status:
             return ProblemError(status, _sentence(error.detail))
 

@@ -1,6 +1,7 @@
 """Answers at once: `POST /run`, and `POST /v1/moderate` with every detail."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -8,6 +9,7 @@ from typing import Any, Final
 from litestar import Request, post
 from litestar.types import ASGIApp
 
+from chat_moderator.errors import ChatModeratorError, TransientError
 from chat_moderator.gateway import examples, limits
 from chat_moderator.gateway.contract import OPT, Contract
 from chat_moderator.gateway.services import Services, caller_of, services_of
@@ -21,6 +23,8 @@ from chat_moderator.gateway.wire import (
     result_of,
 )
 from chat_moderator.types import Message, Record, Role
+
+log = logging.getLogger(__name__)
 
 RUN: Final[Contract[BriefMessages, Any]] = Contract(
     summary="Judge texts and answer at once.",
@@ -65,5 +69,11 @@ async def moderate(request: Request[Any, Any, Any]) -> ASGIApp:
 
 
 async def _moderate(services: Services, messages: Sequence[Message]) -> list[Record]:
-    async with asyncio.timeout(limits.VERDICT_TIMEOUT):
-        return await services.app.recorder.moderate(messages)
+    try:
+        async with asyncio.timeout(limits.VERDICT_TIMEOUT):
+            return await services.app.recorder.moderate(messages)
+    except (ChatModeratorError, TimeoutError):
+        raise
+    except Exception as error:  # a classifier is a plugin: whatever it raises is no fault of the caller
+        log.exception("messages could not be judged")
+        raise TransientError("no verdict could be reached; nothing was recorded") from error

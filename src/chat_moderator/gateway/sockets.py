@@ -8,10 +8,12 @@ from typing import Any, Final
 import msgspec
 from litestar import WebSocket
 
+from chat_moderator.gateway.problems import FAULT
+
 log = logging.getLogger(__name__)
 
 POLICY: Final = 1008
-FAULT: Final = 1011
+FAULT_CODE: Final = 1011
 TRY_LATER: Final = 1013
 
 
@@ -29,7 +31,7 @@ class Frames:
             return
         except Exception:
             log.exception("a connection failed in a way that was not foreseen")
-            await self.close(FAULT, "This is a fault of the server; its log says more.")
+            await self.close(FAULT_CODE, FAULT)
 
     async def receive(self) -> bytes | None:
         """The next frame, text or binary; None once the client is gone or the server stops."""

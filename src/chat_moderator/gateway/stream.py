@@ -15,7 +15,7 @@ from chat_moderator.gateway.contract import OPT, Contract
 from chat_moderator.gateway.decisions import Feed, client_of
 from chat_moderator.gateway.door import deny
 from chat_moderator.gateway.limits import Name, Number, TokenBucket
-from chat_moderator.gateway.problems import ProblemError, ProblemDetails, problem_of
+from chat_moderator.gateway.problems import ProblemDetails, ProblemError, problem_of
 from chat_moderator.gateway.services import Services, caller_of, services_of
 from chat_moderator.gateway.sockets import POLICY, Frames, side_by_side
 from chat_moderator.gateway.wire import MessageBody, Result, messages_of, result_of

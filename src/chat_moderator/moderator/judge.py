@@ -4,10 +4,10 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from typing import Final
 
 from chat_moderator.errors import OverloadedError
+from chat_moderator.handover import Answer, hand_over
 from chat_moderator.types import Decision, Message
 
 CHUNK: Final = 256
@@ -27,8 +27,8 @@ class Judge:
     def __init__(self, judgement: Judgement, *, waiting: int = 20_000) -> None:
         self._judgement = judgement
         self._limit = waiting
-        self._urgent: deque[tuple[Sequence[Message], Future[list[Decision]]]] = deque()
-        self._other: deque[tuple[Sequence[Message], Future[list[Decision]]]] = deque()
+        self._urgent: deque[tuple[Sequence[Message], asyncio.Future[list[Decision]]]] = deque()
+        self._other: deque[tuple[Sequence[Message], asyncio.Future[list[Decision]]]] = deque()
         self._waiting = 0
         self._wake = threading.Condition()
         self._closing = False
@@ -43,7 +43,7 @@ class Judge:
         """
         chunks = [messages[start : start + CHUNK] for start in range(0, len(messages), CHUNK)]
         futures = [self._submit(chunk, urgent=urgent) for chunk in chunks]
-        decided = [await asyncio.wrap_future(future) for future in futures]
+        decided = [await future for future in futures]
         return decided[0] if len(decided) == 1 else [decision for chunk in decided for decision in chunk]
 
     def close(self) -> None:
@@ -53,8 +53,8 @@ class Judge:
             self._wake.notify()
         self._thread.join()
 
-    def _submit(self, messages: Sequence[Message], *, urgent: bool) -> "Future[list[Decision]]":
-        future: Future[list[Decision]] = Future()
+    def _submit(self, messages: Sequence[Message], *, urgent: bool) -> "asyncio.Future[list[Decision]]":
+        future: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
         with self._wake:
             if self._closing or (urgent and self._waiting >= self._limit):
                 raise OverloadedError("more messages wait for a verdict than can be judged in time")
@@ -73,10 +73,10 @@ class Judge:
                 return
             self._settle(batch)
 
-    def _gather(self) -> list[tuple[Sequence[Message], "Future[list[Decision]]"]]:
+    def _gather(self) -> list[tuple[Sequence[Message], "asyncio.Future[list[Decision]]"]]:
         if not self._urgent:
             return [self._other.popleft()] if self._other else []
-        batch: list[tuple[Sequence[Message], Future[list[Decision]]]] = []
+        batch: list[tuple[Sequence[Message], asyncio.Future[list[Decision]]]] = []
         size = 0
         while self._urgent and (not batch or size + len(self._urgent[0][0]) <= CHUNK):
             batch.append(self._urgent.popleft())
@@ -84,25 +84,19 @@ class Judge:
         self._waiting -= size
         return batch
 
-    def _settle(self, batch: list[tuple[Sequence[Message], "Future[list[Decision]]"]]) -> None:
-        batch = [(messages, future) for messages, future in batch if future.set_running_or_notify_cancel()]
+    def _settle(self, batch: list[tuple[Sequence[Message], "asyncio.Future[list[Decision]]"]]) -> None:
+        batch = [(messages, future) for messages, future in batch if not future.cancelled()]
         try:
             decisions = self._judgement([message for messages, _ in batch for message in messages])
         except Exception as error:  # noqa: BLE001 -- a classifier is a plugin: its failures are its callers' to see
             if len(batch) > 1:  # each caller gets its own answer, whoever's message it was
-                for messages, future in batch:
-                    _settle_alone(self._judgement, messages, future)
+                for one in batch:
+                    self._settle([one])
             else:
-                batch[0][1].set_exception(error)
+                hand_over([(future, None, error) for _, future in batch])
             return
-        start = 0
+        start, answers = 0, list[Answer]()
         for messages, future in batch:
-            future.set_result(decisions[start : start + len(messages)])
+            answers.append((future, decisions[start : start + len(messages)], None))
             start += len(messages)
-
-
-def _settle_alone(judgement: Judgement, messages: Sequence[Message], future: "Future[list[Decision]]") -> None:
-    try:
-        future.set_result(judgement(messages))
-    except Exception as error:  # noqa: BLE001
-        future.set_exception(error)
+        hand_over(answers)

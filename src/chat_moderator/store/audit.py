@@ -20,6 +20,7 @@ def append(context: Context, records: Sequence[Record]) -> list[int]:
     first = last - len(records) + 1
     if any(record.decision.actions for record in records):
         context.run(_INTEND, {"first": first, "at": context.at})
+        context.intended = True
     if any(record.decision.verdict is Verdict.HOLD for record in records):
         context.run("INSERT INTO reviews (seq) SELECT seq FROM decisions WHERE seq >= ? AND verdict = 'hold'", (first,))
     context.appended = True

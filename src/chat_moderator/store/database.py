@@ -9,7 +9,7 @@ import threading
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ import apsw
 import msgspec
 
 from chat_moderator.errors import ConfigError, OverloadedError
+from chat_moderator.handover import Answer, hand_over
 from chat_moderator.protocols import Clock
 from chat_moderator.store.migrations import migrate
 from chat_moderator.types import Message, Struct, now
@@ -65,6 +66,7 @@ class Context:
         self.at = at
         self.memory = memory
         self.appended = False
+        self.intended = False
 
     def value(self, sql: str, bindings: Any = ()) -> Any:
         """The first column of the first row; None where there is none."""
@@ -147,10 +149,10 @@ class Database:
         except ConfigError:
             self._lock.close()
             raise
-        self._pending: deque[tuple[Command[Any], Future[Any]]] = deque()
+        self._pending: deque[tuple[Command[Any], asyncio.Future[Any]]] = deque()
         self._wake = threading.Condition()
         self._closing = False
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[bool], None]] = []
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
         self._local = threading.local()
         self._reader_connections: list[apsw.Connection] = []
@@ -163,18 +165,13 @@ class Database:
         Raises:
             OverloadedError: the disk is full or the database cannot be written.
         """
-        return await asyncio.wrap_future(self.submit(command))
-
-    def submit(self, command: Command[R]) -> "Future[R]":
-        """Like `execute`, for callers outside an event loop."""
-        future: Future[R] = Future()
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         with self._wake:
             if self._closing:
-                future.set_exception(OverloadedError("the store is closed"))
-                return future
+                raise OverloadedError("the store is closed")
             self._pending.append((command, future))
             self._wake.notify()
-        return future
+        return await future
 
     async def ask(self, query: Query[R]) -> R:
         """Answers from what is committed."""
@@ -188,8 +185,8 @@ class Database:
             self._reader_connections.append(connection)
         return query.answer(Context(connection, self._clock().timestamp(), Memory()))
 
-    def on_append(self, listener: Callable[[], None]) -> None:
-        """Calls `listener` on the writer's thread after each commit that appended decisions."""
+    def on_append(self, listener: Callable[[bool], None]) -> None:
+        """Calls `listener` on the writer's thread after each commit of decisions; true: with actions to perform."""
         self._listeners.append(listener)
 
     def close(self) -> None:
@@ -229,9 +226,9 @@ class Database:
                 group = [self._pending.popleft() for _ in range(min(len(self._pending), GROUP))]
             self._commit(group)
 
-    def _commit(self, group: list[tuple[Command[Any], "Future[Any]"]]) -> None:
+    def _commit(self, group: list[tuple[Command[Any], "asyncio.Future[Any]"]]) -> None:
         context = Context(self._connection, self._clock().timestamp(), self._memory)
-        settled: list[tuple[Future[Any], Any, BaseException | None]] = []
+        settled: list[Answer] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for command, future in group:
@@ -240,17 +237,11 @@ class Database:
         except apsw.Error as problem:
             self._recover(problem)
             refusal = OverloadedError(f"the store cannot write: {problem}")
-            for _, future in group:
-                future.set_exception(refusal)
-            return
-        for future, result, error in settled:
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-        if context.appended:
+            settled = [(future, None, refusal) for _, future in group]
+        hand_over(settled)
+        if context.appended or context.intended:
             for listener in self._listeners:
-                listener()
+                listener(context.intended)
 
     def _apply(self, command: Command[Any], context: Context) -> tuple[Any, BaseException | None]:
         counts = dict(self._memory.counts)

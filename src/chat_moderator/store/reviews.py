@@ -75,7 +75,7 @@ class ResolveReview(Command[Review], frozen=True):
         )
         action = "release" if self.state is ReviewState.APPROVED else "delete"
         context.run("INSERT INTO outbox (seq, action, due) VALUES (?, ?, ?)", (self.id, action, context.at))
-        context.appended = True
+        context.intended = True
         resolved = _read(context, self.id)
         assert resolved is not None  # noqa: S101 -- it was read above, in the same transaction
         return resolved

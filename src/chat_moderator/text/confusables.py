@@ -50,7 +50,7 @@ def fold_confusables(word: str) -> str:
 
 
 def look_latin(word: str) -> str:
-    """What the word looks like to somebody who reads Latin only; letters without a Latin look stay. Length unchanged."""
+    """What the word looks like to one who reads Latin only; letters without a Latin look stay. Length unchanged."""
     return "".join(_LATIN.get(character, character) for character in word)
 
 

@@ -9,22 +9,12 @@ from chat_moderator.text.mapped import Mapped
 _ENCODED: Final = re.compile(
     r"&(?:amp;)*(#\d{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,30};)|(?:%[0-9a-fA-F]{2})+"
 )
-_ROUNDS: Final = 3
 
 
 def decode_entities(mapped: Mapped) -> Mapped:
-    """Replaces `&#102;`, `&uuml;` and `%66` by what they stand for, up to three layers deep; what decodes to nothing stays."""
-    for _ in range(_ROUNDS):
-        if "&" not in mapped.text and "%" not in mapped.text:
-            return mapped
-        decoded = _decode(mapped)
-        if decoded.text == mapped.text:
-            return mapped
-        mapped = decoded
-    return mapped
-
-
-def _decode(mapped: Mapped) -> Mapped:
+    """Replaces `&#102;`, `&uuml;` and `%66` by what they stand for; what stands for nothing stays as it is."""
+    if "&" not in mapped.text and "%" not in mapped.text:
+        return mapped
     pieces: list[tuple[str, int, int]] = []
     at = 0
     for match in _ENCODED.finditer(mapped.text):

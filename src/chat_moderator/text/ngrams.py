@@ -1,7 +1,7 @@
 """Hashed character n-grams of words, a batch at a time.
 
-A word's n-grams lie within the word, so what they add up to can be kept under the word. Hashes are polynomial, over code
-points, in 64 bits, finished by a multiplication whose top bits count (Dietzfelbinger et al., 1997).
+A word's n-grams lie within the word, so what they add up to can be kept under the word. Hashes are polynomial, over
+code points, in 64 bits, finished by a multiplication whose top bits count (Dietzfelbinger et al., 1997).
 """
 
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ def has_long_run(word: str) -> bool:
 
 
 def repeat_readings(mapped: Mapped) -> Iterator[Mapped]:
-    """The word with long runs at one or two letters, in every combination of up to four; then with every letter single."""
+    """The word with long runs at one or two letters, in every combination of up to four; then with no double letter."""
     runs = [match.span() for match in _RUN.finditer(mapped.text)]
     long = [run for run in runs if run[1] - run[0] >= _LONG]
     if long:

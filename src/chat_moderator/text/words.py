@@ -4,11 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from chat_moderator.text.alphabets import fold_alphabets
-from chat_moderator.text.confusables import fold_confusables, turn_around
-from chat_moderator.text.entities import decode_entities
+from chat_moderator.text.folding import fold
 from chat_moderator.text.mapped import Mapped
-from chat_moderator.text.marks import compose_marks
 from chat_moderator.text.masks import EDGES, LINK, NUMBER, host_words, mask
 from chat_moderator.text.readings import Known, best_reading, whole_reading
 
@@ -77,22 +74,12 @@ def read_token(token: str, known: Known, offset: int = 0) -> list[Word]:
         return words
     if _UNREMARKABLE.fullmatch(token):
         return _split(Mapped.of(token.lower(), offset), known)
-    return _split(_unfold(Mapped.of(token, offset)), known)
+    return _split(fold(Mapped.of(token, offset)), known)
 
 
 def _is_plain(word: str, known: Known) -> bool:
     """Whether no other spelling of the word has to be tried."""
     return known(word) or not (_DOUBLED.search(word) and (_LONG_RUN.search(word) or known(_DOUBLED.sub(r"\1", word))))
-
-
-def _unfold(token: Mapped) -> Mapped:
-    """The transformers that need no vocabulary, in their order."""
-    mapped = compose_marks(fold_alphabets(decode_entities(token)))
-    text = fold_confusables(mapped.text)
-    turned = turn_around(text)
-    if turned != text:
-        return Mapped(turned, mapped.starts[::-1], mapped.ends[::-1])
-    return mapped._replace(text=text)
 
 
 def _split(token: Mapped, known: Known) -> list[Word]:

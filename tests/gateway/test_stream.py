@@ -1,0 +1,164 @@
+import asyncio
+import contextlib
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from chat_moderator.gateway import stream
+from chat_moderator.types import Role
+from tests.gateway.serving import Gateway, message, receive, send
+
+
+async def decisions(connection: ClientConnection, count: int) -> list[str]:
+    found: list[str] = []
+    while len(found) < count:
+        frame = await receive(connection, "decisions")
+        found += [each["id"] for each in frame["decisions"]]
+    return found
+
+
+async def closed_with(connection: ClientConnection) -> int:
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionClosed):
+            async for _ in connection:
+                pass  # what was on its way
+        await connection.wait_closed()
+    return connection.close_code or 0
+
+
+async def test_one_connection_takes_messages_and_gives_decisions(keyed: Gateway) -> None:
+    async with keyed.connect("/v1/stream", additional_headers=keyed.bearer(Role.CLIENT)) as client:
+        for number in range(3):
+            batch = [message(f"{number}-{each}", "bad") for each in range(5)]
+            await send(client, {"type": "messages", "messages": batch, "ref": f"r{number}"})
+        accepted = [await receive(client, "accepted") for _ in range(3)]
+        assert [frame["ref"] for frame in accepted] == ["r0", "r1", "r2"]
+        assert all((frame["accepted"], frame["duplicates"]) == (5, 0) for frame in accepted)
+    async with keyed.connect("/v1/stream?after=0", additional_headers=keyed.bearer(Role.CLIENT)) as client:
+        assert len(await decisions(client, 15)) == 15
+
+
+async def test_a_connection_goes_on_where_the_last_one_ended(gateway: Gateway) -> None:
+    async with gateway.connect("/v1/stream") as client:
+        await send(client, {"type": "messages", "messages": [message("1")]})
+        frame = await receive(client, "decisions")
+    await gateway.post("/run", {"messages": [message("2")]})
+    async with gateway.connect(f"/v1/stream?after={frame['next']}") as client:
+        assert await decisions(client, 1) == ["2"]
+
+
+async def test_without_a_place_only_new_decisions_come(gateway: Gateway) -> None:
+    await gateway.post("/run", {"messages": [message("old")]})
+    async with gateway.connect("/v1/stream") as client:
+        await send(client, {"type": "messages", "messages": [message("new")]})
+        assert await decisions(client, 1) == ["new"]
+
+
+async def test_a_client_gets_no_other_clients_decisions(keyed: Gateway) -> None:
+    async with keyed.connect("/v1/stream", additional_headers=keyed.bearer(Role.CLIENT)) as client:
+        await keyed.post("/run", {"messages": [message("theirs")]}, **keyed.bearer(Role.ADMIN))
+        await send(client, {"type": "messages", "messages": [message("mine")]})
+        assert await decisions(client, 1) == ["mine"]
+
+
+async def test_a_browser_offers_its_token_as_subprotocol_or_first_frame(keyed: Gateway) -> None:
+    token = keyed.tokens[Role.CLIENT]
+    async with keyed.connect("/v1/stream", subprotocols=[f"bearer.{token}", "chat-moderator"]) as client:
+        assert client.subprotocol == "chat-moderator"
+        await send(client, {"type": "messages", "messages": [message("1")]})
+        assert (await receive(client, "accepted"))["accepted"] == 1
+    async with keyed.connect("/v1/stream") as client:
+        await send(client, {"type": "auth", "token": token})
+        await send(client, {"type": "messages", "messages": [message("1")]})
+        assert (await receive(client, "accepted"))["duplicates"] == 1
+
+
+async def test_a_first_frame_that_is_no_good_token_ends_the_connection(keyed: Gateway) -> None:
+    first_frames = (
+        '{"type":"auth","token":"x"}',
+        '{"type":"messages","messages":[{"id":"1","text":"x"}]}',
+        '{"type":"auth","token":"\\ud800"}',
+        "x",
+    )
+    for first in first_frames:
+        async with keyed.connect("/v1/stream") as client:
+            await client.send(first)
+            assert (await receive(client, "error"))["status"] in {400, 401}
+            assert await closed_with(client) == 1008
+    assert await keyed.waiting() == 0
+
+
+async def test_a_revoked_key_ends_an_open_connection(keyed: Gateway) -> None:
+    async with keyed.connect("/v1/stream", additional_headers=keyed.bearer(Role.CLIENT)) as client:
+        await keyed.http.delete(f"/v1/keys/{keyed.ids[Role.CLIENT]}", headers=keyed.bearer(Role.ADMIN))
+        await send(client, {"type": "messages", "messages": [message("1")]})
+        assert await closed_with(client) == 1008
+    assert await keyed.waiting() == 0
+
+
+async def test_every_bad_frame_is_answered_with_its_place_and_the_connection_goes_on(gateway: Gateway) -> None:
+    async with gateway.connect("/v1/stream") as client:
+        for frame, status, field in (
+            ("", 400, ""),
+            ("x", 400, ""),
+            ("[]", 400, ""),
+            ("{}", 400, "type"),
+            ('{"type":"nonsense"}', 400, "type"),
+            ('{"type":1}', 400, "type"),
+            ('{"type":"messages"}', 400, "messages"),
+            ('{"type":"messages","messages":[]}', 400, "messages"),
+            ('{"type":"messages","messages":[{"id":"1"}]}', 400, "messages[0].text"),
+            ('{"type":"messages","messages":[{"id":"1","text":"x","client":"y"}]}', 400, "messages[0].client"),
+            ('{"type":"messages","messages":[{"id":"1","text":"\\u0000"}]}', 400, "messages[0].text"),
+            ('{"messages":' + "[" * 30_000 + "]" * 30_000 + ',"type":"messages"}', 400, None),
+            ('{"z":' * 10_000 + "1" + "}" * 10_000, 400, None),
+        ):
+            await client.send(frame)
+            answer = await receive(client, "error")
+            assert answer["status"] == status, frame[:80]
+            assert field is None or answer.get("field", "") == field, frame[:80]
+        await send(client, {"type": "messages", "messages": [message("1", "one")], "ref": "a"})
+        assert (await receive(client, "accepted"))["ref"] == "a"
+        await send(client, {"type": "messages", "messages": [message("1", "two")], "ref": "b"})
+        conflict = await receive(client, "error")
+        assert (conflict["status"], conflict["ref"], conflict["field"]) == (409, "b", "messages[0]")
+
+
+async def test_frames_beyond_64_kb_end_the_connection(gateway: Gateway) -> None:
+    async with gateway.connect("/v1/stream") as client:
+        await client.send("x" * (64 * 1024 + 1))
+        assert await closed_with(client) == 1009
+
+
+async def test_a_flood_of_frames_is_refused_and_at_last_ended(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "RATE", 0.001)
+    monkeypatch.setattr(stream, "BURST", 2.0)
+    monkeypatch.setattr(stream, "REFUSALS", 3)
+    async with gateway.connect("/v1/stream") as client:
+        for number in range(6):
+            await send(client, {"type": "messages", "messages": [message(str(number))], "ref": str(number)})
+        assert [(await receive(client, "accepted"))["ref"] for _ in range(2)] == ["0", "1"]
+        refused = await receive(client, "error")
+        assert (refused["status"], refused["ref"]) == (429, "2")
+        assert refused["retry_after"] > 0
+        assert await closed_with(client) == 1008
+
+
+async def test_a_client_that_never_reads_stops_no_other(gateway: Gateway) -> None:
+    async with gateway.connect("/v1/stream?after=0", max_queue=1) as deaf, gateway.connect("/v1/stream") as other:
+        deaf.transport.pause_reading()
+        for number in range(20):
+            batch = [message(f"{number}-{each}", "bad " * 20) for each in range(200)]
+            await gateway.post("/run", {"messages": batch})
+        assert len(await decisions(other, 4000)) == 4000
+        deaf.transport.resume_reading()
+
+
+async def test_a_parameter_that_is_wrong_refuses_the_handshake(gateway: Gateway) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await gateway.connect("/v1/stream?after=x").__aenter__()
+    assert refused.value.response.status_code == 400
+    assert b'"field":"after"' in (refused.value.response.body or b"")
