@@ -40,13 +40,13 @@ def texts(count: int, seed: int = 1) -> list[str]:
     return list(found)[:count]
 
 
-def bodies(lines: list[str], size: int, seed: int = 1) -> Iterator[bytes]:
-    """Request bodies for `POST /v1/messages`, `size` messages each."""
+def bodies(lines: list[str], size: int, seed: int = 1, first: int = 0) -> Iterator[bytes]:
+    """Request bodies for `POST /v1/messages`, `size` messages each, with ids from `first` on."""
     rng = random.Random(seed)
     for start in range(0, len(lines), size):
         messages = [
             {
-                "id": str(start + index),
+                "id": str(first + start + index),
                 "text": text,
                 "platform": "bench",
                 "channel": f"channel-{rng.randrange(CHANNELS)}",

@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,8 +11,10 @@ import scipy.sparse as sp  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from chat_moderator.text.leetspeak import leet_readings
+from chat_moderator.text.mapped import Mapped
 from chat_moderator.text.ngrams import BITS, finish, pair_hashes, word_features
 from chat_moderator.text.reading import rewrite
+from chat_moderator.text.repeats import has_long_run, repeat_readings
 from chat_moderator.text.words import Word, read_token, tokens
 
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -22,18 +24,23 @@ _LEET_LENGTH: Final = 4
 
 
 def vocabulary(texts: Sequence[str]) -> frozenset[str]:
-    """Lower-case words of at least three texts, without spellings in digits of a word that is far more common."""
+    """Lower-case words of at least three texts, without disguised spellings of a word that is far more common."""
     counted: Counter[str] = Counter()
     for text in texts:
         counted.update(set(_WORD.findall(text.lower())))
     return frozenset(
         word
         for word, count in counted.items()
-        if count >= _ENOUGH
-        and not (
-            len(word) >= _LEET_LENGTH and any(counted[reading] > _FAR_MORE * count for reading in leet_readings(word))
-        )
+        if count >= _ENOUGH and not any(counted[reading] > _FAR_MORE * count for reading in _plainer(word))
     )
+
+
+def _plainer(word: str) -> Iterator[str]:
+    """What the word is a spelling of, if its digits are letters or its letters were held down."""
+    if len(word) >= _LEET_LENGTH:
+        yield from leet_readings(word)
+    if has_long_run(word):
+        yield from (reading.text for reading in repeat_readings(Mapped.of(word)))
 
 
 def word_hash(word: str) -> int:

@@ -34,7 +34,7 @@ from chat_moderator.types import Struct, now
 
 log = logging.getLogger(__name__)
 
-SWITCH_INTERVAL: Final = 0.0005
+SWITCH_INTERVAL: Final = 0.0002
 """Seconds a thread may keep the interpreter while another waits: the judge must not stall the loop or the writer."""
 
 COLLECTION: Final = (50_000, 20, 50)

@@ -12,6 +12,7 @@ from playwright.sync_api import Route, WebSocketRoute, expect
 from tests.browser.windows import Window
 from tests.running import Running
 
+UNKNOWN = "\N{EN DASH}"
 INSULT = "nobody likes you, you pathetic idiot"
 MakeWindow = Callable[..., Window]
 
@@ -182,7 +183,7 @@ def test_what_the_server_refuses_can_be_sent_again(window: MakeWindow, server: R
 
     ada.between(refuse_once, pass_on)
     ada.open(f"{server.url}/chat#{room}", "Ada")
-    expect(ada.page.locator("#rate")).not_to_have_text("–")
+    expect(ada.page.locator("#rate")).not_to_have_text(UNKNOWN)
     failed = ada.say("good morning")
     expect(failed).to_contain_text("Not sent")
     expect(failed).to_contain_text("Too many messages at once")

@@ -80,7 +80,7 @@ PAYLOADS = (
     "\\u003cscript\\u003eran=1",
     "%3Cscript%3Eran=1%3C/script%3E",
     "\ufeff<script>ran=1</script>",
-    "＜script＞ran=1＜/script＞",
+    "\uff1cscript\uff1eran=1\uff1c/script\uff1e",
     "${ran=1}{{ran=1}}#{ran=1}<%=ran=1%>",
     "constructor.constructor('ran=1')()",
     '{"__proto__":{"ran":1}}',
@@ -154,8 +154,11 @@ def check_nothing_ran(window: Window) -> None:
         ("line\u2028end", "line⟦U+2028⟧end"),
         ("two\nlines and a\ttab", "two\nlines and a\ttab"),
         ("👩‍👩‍👧‍👦 ❤️ 👍🏽 1️⃣ 🏴‍☠️ 🏳️‍🌈", "👩‍👩‍👧‍👦 ❤️ 👍🏽 1️⃣ 🏴‍☠️ 🏳️‍🌈"),
-        ("🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"),
-        ("می\u200cخواهم", "می\u200cخواهم"),
+        (
+            "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+            "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        ),
+        ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e"),
         ("क्\u200dष", "क्\u200dष"),
         ("葛\U000e0100", "葛\U000e0100"),
         ("שלום, مرحبا, नमस्ते, こんにちは", "שלום, مرحبا, नमस्ते, こんにちは"),
@@ -205,7 +208,7 @@ def test_no_request_leaves_the_server_and_the_security_policy_is_never_broken(
     for text in ("good morning", "nobody likes you, you pathetic idiot", "see https://example.org/cat.png 😄"):
         ada.say(text)
     ada.settled()
-    expect(ada.page.locator("#rate")).not_to_have_text("–")
+    expect(ada.page.locator("#rate")).not_to_have_text("\N{EN DASH}")
     assert ada.errors == []
     assert {urlsplit(address).netloc for address in ada.addresses} == {f"127.0.0.1:{server.port}"}
     policy = ada.page.request.get(f"{server.url}/chat").headers["content-security-policy"]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Self
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, WebSocket, WebSocketRoute, expect
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, WebSocket, WebSocketRoute, expect
 
 SIZE = (900, 700)
 
@@ -35,7 +35,7 @@ class Window:
         self.heard: list[dict[str, Any]] = []
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.page.on("dialog", self._dialog)
         self.page.on("websocket", self._socket)
         self.context.on("request", lambda request: self.addresses.append(request.url))
         self.log = self.page.get_by_role("log")
@@ -80,6 +80,10 @@ class Window:
             server.on_message(lambda frame: on_frame(page, str(frame)))
 
         self.page.route_web_socket(lambda _: True, connected)
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.errors.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:

@@ -2,10 +2,9 @@
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import httpx
 import msgspec
 import pytest
 from litestar import Litestar
@@ -43,14 +42,15 @@ def declared(app: Litestar) -> Iterator[tuple[str, str, Contract[object, object]
                 yield method, path, contract
 
 
-async def status_of(gateway: Gateway, method: str, path: str, headers: dict[str, str]) -> int:
+async def status_of(gateway: Gateway, method: str, path: str, headers: Mapping[str, str]) -> int:
     if method == "WS":
         try:
             async with gateway.connect(path, additional_headers=headers):
                 return 101
         except InvalidStatus as refused:
             return refused.response.status_code
-    async with gateway.http.stream(method, path, headers=headers | JSON) as answer:
+    sent = [(name.encode(), value.encode("latin-1")) for name, value in {**headers, **JSON}.items()]
+    async with gateway.http.stream(method, path, headers=sent) as answer:
         return answer.status_code
 
 
@@ -85,25 +85,20 @@ async def test_without_a_token_only_what_is_declared_open_answers(keyed: Gateway
 
 async def test_a_wrong_token_opens_nothing(keyed: Gateway) -> None:
     good = keyed.tokens[Role.ADMIN]
-    wrong = [
-        "x",
-        "",
-        good[:-1],
-        good + "x",
-        good.upper(),
-        f" {good[3:]}",
-        "cm_",
-        "cm__",
-        f"{good}\u00ff",
-        "\u00e9" * 300,
-    ]
+    wrong = ["x", good[:-1], good + "x", good.upper(), good[3:].upper(), "cm_", "cm__", "bearer", "x" * 5000]
     for method, path, contract in routes(keyed):
         if contract.needs is None:
             continue
         for token in wrong:
-            headers = {"authorization": f"Bearer {token}".encode("latin-1").decode("latin-1")}
-            assert await status_of(keyed, method, path, headers) == 401, (method, path, token)
+            assert await status_of(keyed, method, path, {"authorization": f"Bearer {token}"}) == 401, (path, token)
+        assert await status_of(keyed, method, path, {"authorization": "Bearer"}) == 401
         assert await status_of(keyed, method, path, {"authorization": "Basic YWRtaW46YWRtaW4="}) == 401
+
+
+async def test_a_token_beyond_ascii_is_only_wrong(keyed: Gateway) -> None:
+    token = keyed.tokens[Role.ADMIN]
+    for odd in (f"{token}\u00ff", "\u00e9" * 300, f"cm_\u00e9_{token[16:]}"):
+        assert await status_of(keyed, "GET", "/v1/keys", {"authorization": f"Bearer {odd}"}) == 401
 
 
 async def test_a_refusal_says_how_to_authenticate(keyed: Gateway) -> None:
@@ -266,7 +261,5 @@ async def test_nothing_of_a_request_is_logged(keyed: Gateway, caplog: pytest.Log
     caplog.set_level("INFO")
     await keyed.post("/run", {"messages": [message("1", "canary-text")]}, **keyed.bearer(Role.CLIENT))
     await keyed.post("/v1/messages", {"messages": [message("1", "canary-text")]}, authorization="Bearer canary-token")
-    with pytest.raises(httpx.InvalidURL):
-        await keyed.http.get("http://[")
     assert "canary" not in caplog.text
     assert keyed.tokens[Role.CLIENT] not in caplog.text

@@ -150,10 +150,10 @@ async def test_a_flood_of_frames_is_refused_and_at_last_ended(
 async def test_a_client_that_never_reads_stops_no_other(gateway: Gateway) -> None:
     async with gateway.connect("/v1/stream?after=0", max_queue=1) as deaf, gateway.connect("/v1/stream") as other:
         deaf.transport.pause_reading()
-        for number in range(20):
+        for number in range(8):
             batch = [message(f"{number}-{each}", "bad " * 20) for each in range(200)]
             await gateway.post("/run", {"messages": batch})
-        assert len(await decisions(other, 4000)) == 4000
+        assert len(await decisions(other, 1600)) == 1600
         deaf.transport.resume_reading()
 
 

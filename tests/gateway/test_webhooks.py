@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -42,8 +42,9 @@ def signed(body: bytes, secret: str = NEW, identifier: str = "msg_1") -> dict[st
     }
 
 
-async def deliver(gateway: Gateway, body: bytes, headers: dict[str, str]) -> httpx.Response:
-    return await gateway.http.post(PATH, content=body, headers=headers)
+async def deliver(gateway: Gateway, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+    sent = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    return await gateway.http.post(PATH, content=body, headers=sent)
 
 
 async def test_a_delivery_signed_by_any_of_the_secrets_is_taken_in(hooked: Gateway) -> None:

@@ -173,3 +173,10 @@ def test_what_is_no_backup_is_refused_and_changes_nothing(tmp_path: Path) -> Non
         with pytest.raises(ConfigError, match=why):
             restore(path, tmp_path)
     assert (tmp_path / FILE).read_bytes() == before
+
+
+async def test_a_key_is_the_same_through_the_queue_and_beside_it(database: Database) -> None:
+    message = make_message("text", id='q"uo\\te \N{PILE OF POO} \u2028 é', channel="c\ta")
+    await database.execute(Put(messages=(message,), limit=10))
+    with pytest.raises(ConflictError):
+        await database.execute(AppendOnce(record=make_record(message), digest=digest_of("text")))

@@ -21,11 +21,10 @@ from training.encoder.export import calibrated, quantise, write
 from training.encoder.fit import Plan, fit, predict
 from training.encoder.narrow import narrow
 from training.encoder.network import add_head
-from training.encoder.source import WHEEL, read, starting_weights
-from training.encoder.vocabulary import choose
-from training.features import vocabulary, word_hash
+from training.encoder.prepared import prepare, start
+from training.encoder.source import WHEEL
+from training.features import word_hash
 from training.rows import Row
-from training.train import assume, fingerprint, gather
 
 SEED: Final = 7
 DIMENSIONS: Final = 256
@@ -61,15 +60,12 @@ def main(  # noqa: PLR0917 - a command line
         TimeRemainingColumn(),
     )
     try:
-        rows = gather(data, share_alike=share_alike)
-        base = read(source)
+        prepared = prepare(data, source, work, console, share_alike=share_alike)
     except ConfigError as error:
         console.print(f"[red]{error}")
         raise typer.Exit(2) from error
-    assume(rows)
+    rows, known, chosen = prepared.rows, prepared.known, prepared.vocabulary
     training = [row for row in rows if row.part == "train"]
-    known = vocabulary([row.text for row in training])
-    chosen = choose(base, (row.text for row in training), known.__contains__)
     pieces = Pieces(chosen.pieces, chosen.scores, known.__contains__, remembered=1_000_000)
     console.print(f"{len(training):,} rows, {len(chosen.pieces):,} pieces")
     labels = np.array([row.labels for row in training], np.float32)
@@ -78,16 +74,16 @@ def main(  # noqa: PLR0917 - a command line
         for n, label in enumerate(LABELS)
     }
     with Progress(*columns, console=console) as progress:
-        start = starting_weights(base) | {"table": chosen.table}
+        begin = start(prepared)
         wide = [
-            fit(add_head(start, SEED + number), *_labelled(training, labels), pieces.read,
+            fit(add_head(begin, SEED + number), *_labelled(training, labels), pieces.read,
                 Plan(f"teacher-{number}", work, teacher_epochs, SEED + number), progress)
             for number in range(teachers)
         ]  # fmt: skip
         sequences = [pieces.read(row.text) for row in training]
         counted: Counter[int] = Counter(number for ids in sequences for number in ids)
         frequency = np.array([counted[number] for number in range(len(chosen.pieces))])
-        small = narrow(wide[0] if wide else add_head(start, SEED), frequency, dimensions=DIMENSIONS, width=WIDTH)
+        small = narrow(wide[0] if wide else add_head(begin, SEED), frequency, dimensions=DIMENSIONS, width=WIDTH)
         if wide:
             soft = _soft(wide, sequences, work)
             labels = np.where(np.isnan(labels), soft, _HARD_SHARE * labels + (1 - _HARD_SHARE) * soft)
@@ -104,8 +100,8 @@ def main(  # noqa: PLR0917 - a command line
         "teachers": teachers,
         "epochs": [teacher_epochs, student_epochs],
         "share_alike": share_alike,
-        "source": {"name": WHEEL, "sha256": base.sha256},
-        "data": fingerprint(data),
+        "source": {"name": WHEEL, "sha256": prepared.source.sha256},
+        "data": prepared.data,
     }
     hashes = np.sort(np.array([word_hash(word) for word in known], np.uint32))
     write(out, calibrated(small, adjusted), chosen, hashes, metadata)

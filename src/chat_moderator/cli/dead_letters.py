@@ -18,8 +18,8 @@ Ids = Annotated[
 @app.command("list")
 def list_all(
     data_dir: DataOption = DATA,
-    after: Annotated[int, typer.Option(min=0, help="Only those after this id.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    after: Annotated[int, typer.Option(min=0, metavar="ID", help="Only those after this id.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="At most so many.")] = 100,
     json: JsonOption = False,
 ) -> None:
     """Show dead letters, oldest first."""

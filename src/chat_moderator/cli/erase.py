@@ -1,10 +1,12 @@
 """`erase`: an author's texts and name, gone from every table and file."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, read_settings
+from chat_moderator.cli.output import hint
 
 if TYPE_CHECKING:
     from chat_moderator.config import Settings
@@ -30,7 +32,10 @@ def erase(
         where = f" on {platform}" if platform else ""
         typer.confirm(f"Erase all texts and the name of author {author!r}{where} for good?", abort=True, err=True)
     changed = use_store(data_dir, lambda store: _erase(store, settings, author, platform))
-    typer.echo(f"{changed} records hold no text and no name any more")
+    for table in settings.sinks:
+        if "path" in table:
+            hint(f"written anew without them: {Path(table['path']).absolute()}")
+    typer.echo(f"rows without text and name now: {changed}")
 
 
 async def _erase(store: "Store", settings: "Settings", author: str, platform: str | None) -> int:

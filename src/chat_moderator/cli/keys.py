@@ -16,9 +16,12 @@ app = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, for the list and the audit.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is, for the list and the audit.")],
     role: Annotated[
-        Role, typer.Option(help="client sends messages; moderator also reviews; admin does everything.")
+        Role,
+        typer.Option(
+            metavar="|".join(Role), help="A client sends messages, a moderator also reviews, an admin does all."
+        ),
     ] = Role.CLIENT,
     data_dir: DataOption = DATA,
     json: JsonOption = False,

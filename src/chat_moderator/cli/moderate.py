@@ -21,7 +21,8 @@ FLAGGED = 1
 
 def moderate(
     text: Annotated[
-        str | None, typer.Argument(show_default=False, help="What to judge. Without it, every line of standard input.")
+        str | None,
+        typer.Argument(metavar="[TEXT]", show_default=False, help="What to judge; without it, standard input."),
     ] = None,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help='Standard input holds an object a line: {"id", "text", ...}.')

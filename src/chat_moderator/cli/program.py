@@ -20,7 +20,7 @@ from chat_moderator.cli import (
     serve,
     work,
 )
-from chat_moderator.cli.output import complain
+from chat_moderator.cli.output import complain, silence
 from chat_moderator.errors import ChatModeratorError
 
 FAILED: Final = 2
@@ -52,7 +52,7 @@ class Program(TyperGroup):
         except KeyboardInterrupt as problem:
             raise typer.Exit(INTERRUPTED) from problem
         except BrokenPipeError as problem:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            silence()
             raise typer.Exit(NOBODY_READS) from problem
         except typer.Abort as problem:
             typer.echo(err=True)

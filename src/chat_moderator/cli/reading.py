@@ -85,21 +85,28 @@ def _reason(line: bytes, problem: Exception) -> str:
 
 
 def _arrived(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Complete lines, as many as are there."""
-    rest, number = b"", 0
+    """Complete lines, as many as are there; they wait for the end of a line that has begun to arrive behind them."""
+    lines: list[bytes] = []
+    rest, number, size = b"", 0, 0
     while chunk := _read(stream):
-        *lines, rest = (rest + chunk).split(b"\n")
-        if lines and not number:
-            lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
-        longest = max(map(len, lines), default=0)
-        number += len(lines)
-        if max(longest, len(rest)) > MAX_LINE:
-            place = next((at for at, line in enumerate(lines) if len(line) > MAX_LINE), len(lines))
-            raise ConfigError(f"line {number - len(lines) + place + 1}", f"longer than {MAX_LINE // 1024} KB")
-        if lines:
-            yield lines
+        *ended, rest = (rest + chunk).split(b"\n")
+        size += sum(map(len, ended))
+        lines += ended
+        for place, line in enumerate((*ended, rest), start=number + len(lines) - len(ended) + 1):
+            if len(line) > MAX_LINE:
+                raise ConfigError(f"line {place}", f"longer than {MAX_LINE // 1024} KB")
+        if lines and (not rest or size >= CHUNK):
+            yield _unmarked(lines, number)
+            number, size, lines = number + len(lines), 0, []
     if rest:
-        yield [rest if number else rest.removeprefix(BYTE_ORDER_MARK)]
+        lines.append(rest)
+    if lines:
+        yield _unmarked(lines, number)
+
+
+def _unmarked(lines: list[bytes], number: int) -> list[bytes]:
+    """The lines after the first `number` ones, without the mark that some editors put before the first of all."""
+    return lines if number else [lines[0].removeprefix(BYTE_ORDER_MARK), *lines[1:]]
 
 
 def _read(stream: BinaryIO) -> bytes:

@@ -23,8 +23,8 @@ Id = Annotated[int, typer.Argument(metavar="ID", help="As the list shows it.")]
 def list_all(
     data_dir: DataOption = DATA,
     state: Annotated[str, typer.Option(metavar="open|approved|denied", help="Which reviews.")] = "open",
-    after: Annotated[int, typer.Option(min=0, help="Only those after this id.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    after: Annotated[int, typer.Option(min=0, metavar="ID", help="Only those after this id.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="At most so many.")] = 100,
     json: JsonOption = False,
 ) -> None:
     """Show reviews, oldest first."""

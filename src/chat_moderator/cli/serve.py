@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, settings_file
-from chat_moderator.cli.output import console, spelt
+from chat_moderator.cli.output import show, silence, spelt
 
 if TYPE_CHECKING:
     from chat_moderator.app import App
@@ -18,10 +18,11 @@ MESSAGES: Final = '{"messages":[{"id":"1","text":"Hello!"}, {"id":"2","text":"Fu
 
 def serve(
     host: Annotated[
-        str | None, typer.Option(show_default=False, help="Address to listen on; else server.host.")
+        str | None, typer.Option(metavar="ADDRESS", show_default=False, help="Else server.host of the settings.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, show_default=False, help="0 takes a free one; else server.port.")
+        int | None,
+        typer.Option(min=0, max=65535, metavar="N", show_default=False, help="Else server.port; 0 takes a free one."),
     ] = None,
     data_dir: DataOption = DATA,
     config: ConfigOption = None,
@@ -61,11 +62,13 @@ def _announce(app: "App", address: str, data_dir: Path, path: Path | None) -> No
     bearer = '"Authorization: Bearer $TOKEN"' if app.store.ask_now(AnyKey()) else "'Authorization: Bearer any'"
     settings = str(path) if path is not None else "built-in"
     curl = f"curl -X POST {here}/run -H {bearer} -H 'Content-Type: application/json' --data '{MESSAGES}'"
-    screen = console()
-    for line in (
-        f"chat-moderator {version('chat-moderator')} is ready, settings {spelt(settings)}, data {spelt(str(data_dir))}",
-        f"  open  {here}/",
-        f"  try   {curl}",
-        "Ctrl-C stops it",
-    ):
-        screen.print(line, soft_wrap=True)
+    try:
+        show(
+            f"chat-moderator {version('chat-moderator')} is ready",
+            f"  open  {here}/",
+            f"  try   {curl}",
+            f"settings: {spelt(settings)}, data: {spelt(str(data_dir))}",
+            "Ctrl-C stops it",
+        )
+    except BrokenPipeError:
+        silence()  # it serves all the same

@@ -51,13 +51,13 @@ def use_store(directory: Path, work: Callable[[Store], Awaitable[T]], *, create:
 
 
 def make(directory: Path) -> None:
-    """Makes the data directory where it is missing.
+    """Makes the data directory where it is missing, as `serve` does: its parent has to exist.
 
     Raises:
         ConfigError: it cannot be made.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(exist_ok=True)
     except OSError as problem:
         raise ConfigError(
             "data_dir", f"{directory} cannot be made: {problem.strerror}; name another with --data-dir"

@@ -36,10 +36,11 @@ function remember(storage, key, value) {
   }
 }
 
-/** 128 random bits in hex. crypto.randomUUID is missing where the page comes over a network without TLS. */
+const hex = (number, digits) => number.toString(16).padStart(digits, "0");
+
+/** 128 random bits. crypto.randomUUID is missing where the page comes over a network without TLS. */
 function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => hex(byte, 2)).join("");
 }
 
 /** The room that the address names, after # or as ?room=, in the letters that the server takes. */
@@ -78,8 +79,7 @@ function readable(text, spans = []) {
   Array.from(text).forEach((character, point) => {
     const hidden = unseen.has(unit);
     const marked = spans.some(([start, end]) => start <= point && point < end);
-    const number = character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-    const shown = hidden ? `⟦U+${number}⟧` : character;
+    const shown = hidden ? `⟦U+${hex(character.codePointAt(0), 4).toUpperCase()}⟧` : character;
     const last = runs.at(-1);
     if (last?.hidden === hidden && last.marked === marked) last.text += shown;
     else runs.push({ hidden, marked, text: shown });
@@ -101,13 +101,14 @@ function node(tag, properties, ...children) {
 
 const bySeq = new Map(); // seq -> the entry that shows it
 const unsent = new Map(); // id -> what this window posted and the server has not answered
-let aside = []; // messages that may be one of the unsent: shown once that is settled
+const aside = []; // messages that may be one of the unsent: shown once that is settled
 
-/** A message in the list. `order` is the server's number, or infinite until that is known. */
+/** A message in the list; without a time it is this window's own. `order` is the server's number once that is known. */
 class Entry {
-  constructor({ author, text, at, mine = false }) {
-    Object.assign(this, { author, text, mine });
-    const time = new Date(at);
+  constructor(author, text, at) {
+    this.author = author;
+    this.text = text;
+    const time = new Date(at ?? Date.now());
     const clock = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     const initial = author.match(/[\p{L}\p{N}]/u)?.[0].toUpperCase() ?? "?";
     this.state = node("span", { className: "state" });
@@ -119,7 +120,7 @@ class Entry {
     this.item = node("li", {}, node("span", { className: "initial", ariaHidden: "true" }, initial), by, this.body);
     this.item.entry = this;
     this.item.dataset.hue = Array.from(author).reduce((sum, each) => (sum * 31 + each.codePointAt(0)) % 9973, 0) % 6;
-    if (mine) this.item.ariaLive = "off"; // its author wrote it, and hears the verdict from the status line
+    if (at === undefined) this.item.ariaLive = "off"; // its author wrote it, and hears the verdict from the status line
   }
 
   /** Sets the state; `why` are nodes below the text, `spans` are marked in it. */
@@ -166,13 +167,8 @@ function update(change) {
   else if (list.lastElementChild !== last) element("newer").hidden = false;
 }
 
-function isAtEnd() {
-  return log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-}
-
-function showEnd() {
-  log.scrollTop = log.scrollHeight;
-}
+const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+const showEnd = () => log.scrollTo(0, log.scrollHeight);
 
 /** Shows what everybody in the room may see; `at` is in seconds since 1970. */
 function receive({ seq, author, text, at }) {
@@ -187,7 +183,7 @@ function receive({ seq, author, text, at }) {
     aside.push({ seq, author, text, at });
     return;
   }
-  const entry = new Entry({ author, text, at: at * 1000 });
+  const entry = new Entry(author, text, at * 1000);
   entry.become("shown");
   entry.number(seq);
 }
@@ -211,7 +207,7 @@ function acknowledge({ id, verdict, seq, label, rule, reason, spans }) {
     announce(`Blocked${label ? `: ${inWords(label)}` : ""}. Only you see your message.`);
   }
   entry.number(seq);
-  showAside();
+  aside.splice(0).forEach(receive);
 }
 
 /** The server did not take a message in. */
@@ -219,26 +215,13 @@ function refuse({ id, reason }) {
   const entry = settle(id);
   announce(`Not sent. ${reason}`);
   if (!entry) return;
-  const again = node("button", { type: "button" }, "Send again");
-  again.addEventListener("click", () => {
-    submit(id, entry);
-    textField.focus();
-  });
+  const again = node("button", { type: "button", onclick: () => submit(id, entry) }, "Send again");
   entry.become("failed", [node("p", {}, ...readable(reason)), again]);
   entry.place(Math.max(0, ...bySeq.keys()) + 0.5); // it has no number: behind what is there now
-  showAside();
+  aside.splice(0).forEach(receive);
 }
 
-function showAside() {
-  const waiting = aside;
-  aside = [];
-  waiting.forEach(receive);
-}
-
-function announce(words) {
-  element("status").textContent = words;
-}
-
+const announce = (words) => element("status").replaceChildren(words);
 const inWords = (label) => label.replaceAll("_", " ");
 
 /** "threshold:insult" as "over the limit for insult"; a rule of another form stays as it is. */
@@ -249,10 +232,6 @@ function ruleInWords(rule) {
 
 // ---- What this window posts -----------------------------------------------------------------------------------------
 
-function ownEntry(author, text) {
-  return new Entry({ author, text, at: Date.now(), mine: true });
-}
-
 /** Shows a message as pending, keeps it until it is answered, and sends it when there is a connection. */
 function submit(id, entry) {
   unsent.set(id, { entry, frame: { type: "post", id, name: entry.author, text: entry.text } });
@@ -260,6 +239,7 @@ function submit(id, entry) {
   entry.become("sending");
   update(() => entry.place(Infinity));
   showEnd();
+  textField.focus();
   connection.flush();
 }
 
@@ -354,14 +334,11 @@ function hear(frame) {
 
 /** `blocked` is a share, 0 to 1; `p50` and `p99` are milliseconds. Without messages only the rate means something. */
 function showLive({ rate, blocked, p50, p99 }) {
-  const put = (id, number, unit) => {
-    const digits = number.toLocaleString([], { maximumFractionDigits: 1 });
-    element(id).textContent = rate > 0 || id === "rate" ? digits + unit : "–";
-  };
-  put("rate", rate, "");
-  put("blocked", blocked * 100, " %");
-  put("p50", p50, " ms");
-  put("p99", p99, " ms");
+  const rounded = (number) => number.toLocaleString([], { maximumFractionDigits: 1 });
+  element("rate").textContent = rounded(rate);
+  element("blocked").textContent = rate ? `${rounded(blocked * 100)} %` : "–";
+  element("p50").textContent = rate ? `${rounded(p50)} ms` : "–";
+  element("p99").textContent = rate ? `${rounded(p99)} ms` : "–";
 }
 
 // ---- The page -------------------------------------------------------------------------------------------------------
@@ -386,7 +363,7 @@ element("composer").addEventListener("submit", (event) => {
   if (length > LONGEST) announce(`Too long: a message has at most ${LONGEST.toLocaleString()} characters.`);
   if (length === 0 || length > LONGEST) return;
   rename();
-  submit(randomId(), ownEntry(nameField.value, textField.value.trim().toWellFormed()));
+  submit(randomId(), new Entry(nameField.value, textField.value.trim().toWellFormed()));
   textField.value = "";
   count();
 });
@@ -410,9 +387,7 @@ nameField.addEventListener("keydown", (event) => {
 });
 rename();
 
-log.addEventListener("scroll", () => {
-  if (isAtEnd()) element("newer").hidden = true;
-});
+log.addEventListener("scroll", () => (element("newer").hidden ||= isAtEnd()));
 element("newer").addEventListener("click", () => {
   showEnd();
   textField.focus();
@@ -426,6 +401,6 @@ window.addEventListener("pageshow", () => connection.open());
 document.addEventListener("visibilitychange", () => connection.open());
 
 for (const { id, name, text } of JSON.parse(recall("sessionStorage", `unsent:${room}`) ?? "[]")) {
-  submit(id, ownEntry(name, text));
+  submit(id, new Entry(name, text));
 }
 connection.open();

@@ -5,15 +5,16 @@ from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from chat_moderator.gateway.auth import Gate
-from chat_moderator.gateway.contract import contract_of
+from chat_moderator.gateway.contract import Reply, contract_of
 from chat_moderator.gateway.problems import MEDIA, ProblemError, problem_of
 
 
 class Door(ASGIMiddleware):
-    """Asks the gate about every request and WebSocket, before anything of its body is read."""
+    """Asks the gate about every request and WebSocket, before anything of its body is read; answers OPTIONS itself."""
 
     scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
 
@@ -23,14 +24,16 @@ class Door(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """See `ASGIMiddleware.handle`."""
         contract = contract_of(scope["route_handler"])
-        if contract is not None:
-            try:
-                scope["user"] = await self._gate.admit(scope, contract)
-            except Exception as error:
-                if scope["type"] == ScopeType.HTTP:
-                    raise
-                await deny(send, problem_of(error))
-                return
+        if contract is None:
+            await _options(scope)(scope, receive, send)
+            return
+        try:
+            scope["user"] = await self._gate.admit(scope, contract)
+        except Exception as error:
+            if scope["type"] == ScopeType.HTTP:
+                raise
+            await deny(send, problem_of(error))
+            return
         await next_app(scope, receive, send)
 
 
@@ -45,3 +48,15 @@ async def deny(send: Send, problem: ProblemError) -> None:
     body: Any = {"type": "websocket.http.response.body", "body": problem.body}
     await send(start)
     await send(body)
+
+
+def _options(scope: Scope) -> Reply:
+    """All methods of a path; the framework knows those of the first function only."""
+    routes = scope["litestar_app"].routes
+    methods = {
+        method
+        for route in routes
+        if isinstance(route, HTTPRoute) and route.path_format == scope["path_template"]
+        for method in route.methods
+    }
+    return Reply(status=HTTPStatus.NO_CONTENT, headers=((b"allow", ", ".join(sorted(methods)).encode()),))

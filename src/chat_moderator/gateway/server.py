@@ -106,16 +106,18 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: the port is taken, or the host is none of this machine's.
     """
+    if not 0 <= port <= 65_535:  # noqa: PLR2004 -- 16 bits; the resolver would wrap around
+        raise ConfigError("server.port", f"{port} is no port; allowed are 0 to 65535")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, OverflowError, UnicodeError) as problem:
+    except (OSError, UnicodeError) as problem:
         raise ConfigError("server.host", f"{host!r} is no address of this machine") from problem
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
-    except (OSError, OverflowError) as problem:
+    except OSError as problem:
         listener.close()
         raise _unusable(host, port, problem) from problem
     return listener
@@ -147,13 +149,11 @@ async def _serve(app: App, listener: socket.socket, ready: Callable[[str], None]
         await app.stop()
 
 
-def _unusable(host: str, port: int, problem: Exception) -> ConfigError:
-    match problem:
-        case OSError(errno=errno.EADDRINUSE):
+def _unusable(host: str, port: int, problem: OSError) -> ConfigError:
+    match problem.errno:
+        case errno.EADDRINUSE:
             return ConfigError("server.port", f"{port} is taken by another program; choose another with --port")
-        case OSError(errno=errno.EADDRNOTAVAIL):
-            return ConfigError("server.host", f"{host!r} is no address of this machine")
-        case OSError(errno=errno.EACCES):
+        case errno.EACCES:
             return ConfigError("server.port", f"{port} needs privileges; choose one from 1024 on with --port")
         case _:
-            return ConfigError("server.port", f"{port} is no port; allowed are 0 to 65535")
+            return ConfigError("server.host", f"{host!r} is no address of this machine")

@@ -20,7 +20,7 @@ class Config(Struct, frozen=True):
     """
 
     batch: int = 512
-    parallel: int = 2
+    parallel: int = 3
     attempts: int = 5
     back_off: float = 0.5
 

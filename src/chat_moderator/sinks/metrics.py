@@ -2,11 +2,11 @@
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import prometheus_client as prometheus
 
 from chat_moderator.types import Depth, Record, Struct, Verdict
 
@@ -30,33 +30,39 @@ class Metrics:
     """Counts what was decided; implements `Observer`."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._messages = Counter(
+        self.registry = prometheus.CollectorRegistry()
+        self._messages = prometheus.Counter(
             "chat_moderator_messages", "Messages decided, by verdict.", ["verdict"], registry=self.registry
         )
-        self._rules = Counter(
+        self._rules = prometheus.Counter(
             "chat_moderator_rule_failures",
             "Rules that failed while running, by name.",
             ["rule"],
             registry=self.registry,
         )
-        self._latency = Histogram(
+        self._latency = prometheus.Histogram(
             "chat_moderator_decision_seconds",
             "Seconds from arrival to committed decision, the slowest of each batch.",
             buckets=BUCKETS,
             registry=self.registry,
         )
-        self._waiting = Gauge(
+        self._waiting = prometheus.Gauge(
             "chat_moderator_queue_waiting", "Messages that wait for a worker.", registry=self.registry
         )
-        self._leased = Gauge("chat_moderator_queue_leased", "Messages that a worker has.", registry=self.registry)
-        self._delayed = Gauge("chat_moderator_queue_delayed", "Messages put aside for later.", registry=self.registry)
-        self._dead = Gauge("chat_moderator_dead_letters", "Messages given up.", registry=self.registry)
-        self._oldest = Gauge(
+        self._leased = prometheus.Gauge(
+            "chat_moderator_queue_leased", "Messages that a worker has.", registry=self.registry
+        )
+        self._delayed = prometheus.Gauge(
+            "chat_moderator_queue_delayed", "Messages put aside for later.", registry=self.registry
+        )
+        self._dead = prometheus.Gauge("chat_moderator_dead_letters", "Messages given up.", registry=self.registry)
+        self._oldest = prometheus.Gauge(
             "chat_moderator_queue_oldest_seconds", "Age of the oldest waiting message.", registry=self.registry
         )
-        self._outbox = Gauge("chat_moderator_outbox", "Actions decided and not yet done.", registry=self.registry)
-        self._reloads = Counter(
+        self._outbox = prometheus.Gauge(
+            "chat_moderator_outbox", "Actions decided and not yet done.", registry=self.registry
+        )
+        self._reloads = prometheus.Counter(
             "chat_moderator_reloads", "Reloads of the configuration, by result.", ["result"], registry=self.registry
         )
         self._by_verdict = {verdict: self._messages.labels(verdict.value) for verdict in Verdict}
@@ -64,12 +70,9 @@ class Metrics:
 
     def decided(self, records: Sequence[Record]) -> None:
         """See `Observer.decided`."""
-        counts = dict.fromkeys(Verdict, 0)
-        for record in records:
-            counts[record.decision.verdict] += 1
+        counts = Counter(record.decision.verdict for record in records)
         for verdict, count in counts.items():
-            if count:
-                self._by_verdict[verdict].inc(count)
+            self._by_verdict[verdict].inc(count)
         oldest = min(record.received_at for record in records)
         latency = max(0.0, time.time() - oldest.timestamp())
         self._latency.observe(latency)

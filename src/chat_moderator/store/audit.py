@@ -46,10 +46,10 @@ class AppendOnce(Command[Record], frozen=True):
 
     result: ClassVar[Any] = Record
     record: Record
-    digest: str
+    digest: int
 
     def apply(self, context: Context) -> Record:
-        key = key_of(self.record.message)
+        key = encode(key_of(self.record.message))
         known = next(iter(context.connection.execute("SELECT digest, decision FROM seen WHERE key = ?", (key,))), None)
         if known is not None:
             digest, seq = known

@@ -81,10 +81,12 @@ class Context:
 class Command(Struct, Generic[R], frozen=True, tag=True):
     """A change of the database, as a value: the writer groups them, and a second process sends them over the socket.
 
-    `apply` is all or nothing: what it raises undoes it and reaches its caller; its neighbours in the commit stay.
+    `apply` is all or nothing: what it raises undoes it and reaches its caller; its neighbours in the commit stay. It
+    may be called again after such an undoing. `durable` is False for what a power failure may take back.
     """
 
     result: ClassVar[Any] = None
+    durable: ClassVar[bool] = True
 
     @abstractmethod
     def apply(self, context: Context) -> R:
@@ -111,14 +113,18 @@ class Store(Protocol):
         """Answers from what is committed."""
 
 
-def key_of(message: Message) -> str:
-    """A message's key as it is stored: the id first, since platforms number by time and neighbours share a page."""
-    return encode((message.id, message.revision, message.client, message.platform, message.channel))
+def key_of(message: Message) -> tuple[str, int, str, str, str]:
+    """A message's key as it is stored, in JSON: the id first, since neighbours in time then share a page."""
+    return message.id, message.revision, message.client, message.platform, message.channel
 
 
 def encode(value: Any) -> str:
     """JSON text for a binding."""
     return msgspec.json.encode(value).decode()
+
+
+Waiting = tuple[Command[Any], "asyncio.Future[Any]"]
+"""A command and who waits for its result."""
 
 
 class Database:
@@ -149,7 +155,7 @@ class Database:
         except ConfigError:
             self._lock.close()
             raise
-        self._pending: deque[tuple[Command[Any], asyncio.Future[Any]]] = deque()
+        self._pending: deque[Waiting] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._listeners: list[Callable[[bool], None]] = []
@@ -213,6 +219,7 @@ class Database:
 
     def _open(self) -> apsw.Connection:
         connection = self._connect()
+        self._durable = True
         _exhaust(connection, "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864")
         return connection
 
@@ -226,36 +233,42 @@ class Database:
                 group = [self._pending.popleft() for _ in range(min(len(self._pending), GROUP))]
             self._commit(group)
 
-    def _commit(self, group: list[tuple[Command[Any], "asyncio.Future[Any]"]]) -> None:
-        context = Context(self._connection, self._clock().timestamp(), self._memory)
-        settled: list[Answer] = []
+    def _commit(self, group: list[Waiting]) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for command, future in group:
-                settled.append((future, *self._apply(command, context)))
-            self._connection.execute("COMMIT")
+            settled, context = self._transact(group)
         except apsw.Error as problem:
             self._recover(problem)
             refusal = OverloadedError(f"the store cannot write: {problem}")
-            settled = [(future, None, refusal) for _, future in group]
+            hand_over([(future, None, refusal) for _, future in group])
+            return
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is this command's caller's to see
+            # Nothing of the group was written. Alone, the one that failed fails by itself.
+            _exhaust(self._connection, "ROLLBACK")
+            self._memory.forget()
+            if len(group) > 1:
+                for one in group:
+                    self._commit([one])
+            else:
+                hand_over([(group[0][1], None, error)])
+            return
         hand_over(settled)
         if context.appended or context.intended:
             for listener in self._listeners:
                 listener(context.intended)
 
-    def _apply(self, command: Command[Any], context: Context) -> tuple[Any, BaseException | None]:
-        counts = dict(self._memory.counts)
-        context.connection.execute("SAVEPOINT command")
-        try:
-            result = command.apply(context)
-        except Exception as error:
-            if isinstance(error, (apsw.FullError, apsw.IOError, apsw.CorruptError)):
-                raise
-            _exhaust(context.connection, "ROLLBACK TO command; RELEASE command")
-            self._memory.counts = counts
-            return None, error
-        context.connection.execute("RELEASE command")
-        return result, None
+    def _transact(self, group: list[Waiting]) -> tuple[list[Answer], Context]:
+        context = Context(self._connection, self._clock().timestamp(), self._memory)
+        self._synchronise(durable=any(command.durable for command, _ in group))
+        self._connection.execute("BEGIN IMMEDIATE")
+        settled: list[Answer] = [(future, command.apply(context), None) for command, future in group]
+        self._connection.execute("COMMIT")
+        return settled, context
+
+    def _synchronise(self, *, durable: bool) -> None:
+        """Whether the next commit waits for the disk; whatever does is on disk with all that came before it."""
+        if durable is not self._durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
 
     def _recover(self, problem: apsw.Error) -> None:
         """After a failed write or fsync the connection's state is unknown: a new one reads what is truly on disk."""

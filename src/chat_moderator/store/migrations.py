@@ -14,7 +14,7 @@ MIGRATIONS: Final = (
     f"""
     CREATE TABLE seen (             -- every message key ever accepted, until retention forgets it
         key TEXT PRIMARY KEY,       -- JSON array [id, revision, client, platform, channel]
-        digest TEXT NOT NULL,       -- of the text: the same key with another text is a conflict
+        digest INTEGER NOT NULL,    -- of the text: the same key with another text is a conflict
         at REAL NOT NULL,
         seq INTEGER NOT NULL,       -- in the queue; 0 for what was judged without it
         decision INTEGER            -- its row in decisions, where a caller may ask again
@@ -26,7 +26,7 @@ MIGRATIONS: Final = (
         attempts INTEGER NOT NULL DEFAULT 1,
         received_at REAL NOT NULL,
         key TEXT,                   -- NULL: known already, put back after a delay
-        digest TEXT,
+        digest INTEGER,
         message TEXT NOT NULL
     );
 

@@ -35,7 +35,7 @@ class DueIntentions(Query[list[Intention]], frozen=True):
         for identifier, seq, action, attempts, started in rows:
             record = find(context, seq)
             if record is not None:
-                later = key_of(msgspec.structs.replace(record.message, revision=record.message.revision + 1))
+                later = encode(key_of(msgspec.structs.replace(record.message, revision=record.message.revision + 1)))
                 superseded = context.value("SELECT 1 FROM seen WHERE key = ?", (later,)) is not None
                 found.append(
                     Intention(

@@ -1,0 +1,67 @@
+"""Rows and vocabulary, read once and kept beside the checkpoints while what they were read from is unchanged."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from training.encoder.source import Source, read, starting_weights
+from training.encoder.vocabulary import Vocabulary, choose
+from training.features import vocabulary
+from training.rows import Row
+from training.train import assume, fingerprint, gather
+
+
+class Prepared(NamedTuple):
+    """Everything that training starts from. `known` are the words of the text layer."""
+
+    rows: list[Row]
+    known: frozenset[str]
+    vocabulary: Vocabulary
+    source: Source
+    data: dict[str, str]
+
+
+def prepare(data: Path, wheel: Path, work: Path, console: Console, *, share_alike: bool) -> Prepared:
+    """Rows that may be trained or calibrated on, and the pieces to read them with.
+
+    Raises:
+        ConfigError: a set or the wheel is missing or malformed.
+    """
+    hashes = fingerprint(data)
+    source = read(wheel)
+    name = hashlib.sha256(repr([sorted(hashes.items()), source.sha256, share_alike]).encode()).hexdigest()[:12]
+    stored = work / f"prepared-{name}.msgpack"
+    table = work / f"prepared-{name}.npz"
+    if stored.is_file() and table.is_file():
+        rows = msgspec.msgpack.decode(stored.read_bytes(), type=list[Row])
+        with np.load(table, allow_pickle=False) as arrays:
+            words, pieces = (arrays[key].tobytes().decode().split("\n") for key in ("known", "pieces"))
+            kept = Vocabulary(pieces, arrays["scores"].tolist(), arrays["table"])
+        return Prepared(rows, frozenset(words), kept, source, hashes)
+    console.print("reading the sets")
+    rows = gather(data, share_alike=share_alike)
+    assume(rows)
+    texts = [row.text for row in rows if row.part == "train"]
+    console.print(f"{len(texts):,} rows to train on; choosing pieces")
+    known = vocabulary(texts)
+    chosen = choose(source, texts, known.__contains__)
+    work.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        table,
+        known=np.frombuffer("\n".join(sorted(known)).encode(), np.uint8),
+        pieces=np.frombuffer("\n".join(chosen.pieces).encode(), np.uint8),
+        scores=np.array(chosen.scores, np.float32),
+        table=chosen.table,
+    )
+    stored.write_bytes(msgspec.msgpack.encode(rows))
+    return Prepared(rows, known, chosen, source, hashes)
+
+
+def start(prepared: Prepared) -> dict[str, NDArray[np.float32]]:
+    """The pretrained layers and the chosen pieces' embeddings."""
+    return starting_weights(prepared.source) | {"table": prepared.vocabulary.table}
