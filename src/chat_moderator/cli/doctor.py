@@ -1,6 +1,5 @@
 """`doctor`: what is installed, how things stand, and how to mend what is wrong."""
 
-import asyncio
 import os
 import platform
 import socket
@@ -42,6 +41,8 @@ def doctor(data_dir: DataOption = DATA, config: ConfigOption = None, json: JsonO
     Shows versions, settings, model, queue and whose the data is, and beside each problem what to do.
     Exits with 0 when all is well, 1 when there is something to fix.
     """
+    import asyncio  # noqa: PLC0415
+
     from chat_moderator import config as configuration  # noqa: PLC0415
 
     findings = list(_versions())

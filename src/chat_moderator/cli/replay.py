@@ -1,6 +1,5 @@
 """`replay`: judges a file of messages as fast as it can, and says what came of it."""
 
-import asyncio
 import contextlib
 import sys
 import time
@@ -73,6 +72,8 @@ def replay(
 
     Exits with 0 whatever was flagged, with 2 after an error.
     """
+    import asyncio  # noqa: PLC0415
+
     target = output if output is not None else file.with_suffix(".decisions.jsonl")
     if target.absolute() == file.absolute():
         raise ConfigError("--output", "is the file of messages itself; name another")
