@@ -29,7 +29,7 @@ class Gateway:
         self.classifier = classifier
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=10)
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=30)
         self.tokens: dict[Role, str] = {}
         self.ids: dict[Role, str] = {}
 
