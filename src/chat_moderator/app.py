@@ -275,8 +275,11 @@ class App:
         while days:
             try:
                 before = now() - timedelta(days=days)
-                gone = await self.store.execute(Forget(before=before.timestamp()))
-                log.info("retention: %d records older than %d days are gone", gone, days)
+                gone = 0
+                while dropped := await self.store.execute(Forget(before=before.timestamp())):
+                    gone += dropped
+                if gone:
+                    log.info("retention: %d records older than %d days are gone", gone, days)
             except ChatModeratorError as problem:
                 log.warning("retention could not run: %s", problem)
             await asyncio.sleep(RETAIN)

@@ -31,6 +31,13 @@ CHAT = [
     "lol",
 ]
 
+PROSE = """
+When we came back from the market this morning the river had risen over its banks again, so my sister put the boxes of
+apples on the table in the hall, and we spent most of the afternoon carrying chairs, books and carpets up to the attic,
+where my grandfather used to keep his tools, an old radio and about forty jars of honey that nobody had opened since the
+summer of the long drought, which everybody in our village still talks about whenever the bakery runs out of bread.
+"""
+
 texts = st.lists(st.text(st.characters(), max_size=40) | st.sampled_from(CHAT), max_size=12)
 
 
@@ -92,8 +99,8 @@ def test_a_disguise_changes_little(ngram: NgramClassifier, disguised: str) -> No
 
 def test_padding_does_not_drown_what_was_said(ngram: NgramClassifier) -> None:
     padding = "the weather is nice today and we had a lovely walk " * 40
-    assert toxicity(ngram, f"{padding} shut up you stupid bitch {padding}")[0] > 0.5
-    assert toxicity(ngram, padding * 2)[0] < 0.2
+    assert toxicity(ngram, f"{padding} {PROSE} shut up you stupid bitch {PROSE} {padding}")[0] > 0.5
+    assert max(toxicity(ngram, padding * 2, PROSE)) < 0.2
 
 
 @settings(max_examples=60)

@@ -18,6 +18,9 @@ _REMEMBERED: Final = 65_536
 _LONGEST_REMEMBERED: Final = 48
 _CHUNK: Final = 1024
 _CHUNK_CHARACTERS: Final = 262_144
+_SHORT: Final = 12
+_VARIED: Final = 0.6
+"""Of more than 12 tokens of which fewer than 60% differ each counts once: saying it ten times is not ten times as bad."""
 _WINDOW: Final = 64
 _STEP: Final = 32
 
@@ -107,7 +110,7 @@ class NgramClassifier:
         scores[filled] = self._weights.probabilities(np.add.reduceat(sums, begin), np.add.reduceat(counts, begin))
         for index in np.flatnonzero(lengths > _WINDOW).tolist():
             here = slice(starts[index], starts[index] + lengths[index])
-            np.maximum(scores[index], self._windows(sums[here], counts[here]), out=scores[index])
+            scores[index] = self._windows(sums[here], counts[here])
         return scores
 
     def _look_up(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -118,6 +121,8 @@ class NgramClassifier:
         lengths = np.zeros(len(texts), np.int64)
         for index, text in enumerate(texts):
             split = text.split()
+            if len(split) > _SHORT and len(distinct := dict.fromkeys(split)) < _VARIED * len(split):
+                split = list(distinct)
             lengths[index] = len(split)
             found += split
         rows = np.fromiter(map(self._memo.__getitem__, found), np.int64, len(found))

@@ -1,17 +1,22 @@
 """Forgetting: what is too old, and what belongs to an author who asked."""
 
+import time
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import apsw
 
-from chat_moderator.errors import ConfigError, PermanentError
+from chat_moderator.errors import ConfigError, PermanentError, TransientError
 from chat_moderator.store.database import FILE, Command, Context, Query
 from chat_moderator.store.migrations import MIGRATIONS
 
+FORGOTTEN: Final = 5_000
+PATIENCE: Final = 100
+"""Tenths of a second to wait for readers."""
+
 
 class Forget(Command[int], frozen=True):
-    """Drops what is older than `before` (Unix seconds); returns how many records went.
+    """Drops what is older than `before` (Unix seconds), at most 5,000 records a time; returns how many went.
 
     Open reviews and actions still to be done keep their records.
     """
@@ -20,12 +25,13 @@ class Forget(Command[int], frozen=True):
     before: float
 
     def apply(self, context: Context) -> int:
-        context.run(_FORGET, (self.before,))
+        context.run(_FORGET, {"before": self.before, "limit": FORGOTTEN})
         gone = context.connection.changes()
         for table in ("outcomes", "reviews"):
             context.run(f"DELETE FROM {table} WHERE seq NOT IN (SELECT seq FROM decisions)")
-        for table in ("seen", "replays", "dead_letters"):
-            context.run(f"DELETE FROM {table} WHERE at < ?", (self.before,))
+        if gone < FORGOTTEN:
+            for table in ("seen", "replays", "dead_letters"):
+                context.run(f"DELETE FROM {table} WHERE at < ?", (self.before,))
         return gone
 
 
@@ -55,10 +61,19 @@ class EraseAuthor(Command[int], frozen=True):
 
 
 class Compact(Query[None], frozen=True):
-    """Rewrites the file, so that nothing deleted is left in free pages or in the log."""
+    """Rewrites the file, so that nothing deleted is left in free pages or in the log.
+
+    Raises:
+        TransientError: somebody read for so long that the log could not be emptied.
+    """
 
     def answer(self, context: Context) -> None:
-        context.run("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+        context.run("VACUUM")
+        for _ in range(PATIENCE):
+            if context.value("PRAGMA wal_checkpoint(TRUNCATE)") == 0:
+                return
+            time.sleep(0.1)
+        raise TransientError("the write-ahead log could not be emptied, since somebody reads: try again")
 
 
 class Backup(Query[int], frozen=True):
@@ -118,9 +133,14 @@ def restore(backup: Path, directory: Path) -> None:
     staged.replace(directory / FILE)
 
 
+# The audit is in order of time, so the search ends at the first record that is young enough.
 _FORGET: Final = """
-    DELETE FROM decisions WHERE decided_at < ?
-    AND seq NOT IN (SELECT seq FROM reviews WHERE state = 'open') AND seq NOT IN (SELECT seq FROM outbox)
+    DELETE FROM decisions WHERE seq IN (
+        SELECT seq FROM decisions
+        WHERE seq < coalesce((SELECT seq FROM decisions WHERE decided_at >= :before ORDER BY seq LIMIT 1), 9e18)
+        AND seq NOT IN (SELECT seq FROM reviews WHERE state = 'open') AND seq NOT IN (SELECT seq FROM outbox)
+        ORDER BY seq LIMIT :limit
+    )
 """
 _HOLDS_TEXT: Final = (
     ("decisions", "record", "$.message"),
