@@ -11,6 +11,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from chat_moderator.errors import ChatModeratorError, ConfigError
+from chat_moderator.printable import printable
 
 FORMATS: Final = ("console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -74,13 +75,6 @@ def configure(form: str, level: str, stream: IO[str] | None = None) -> None:
     )
 
 
-def escaped(text: str) -> str:
-    """The text with everything that is not printable (line ends, control, bidi and escape characters) spelt out."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
 class _Failure:
     """Puts an exception into one line: what it is, what it came from, and where."""
 
@@ -113,7 +107,7 @@ def _one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         if key in CONFIDENTIAL:
             event[key] = "(left out)"
         elif not key.startswith("_") and not isinstance(value, (bool, int, float, type(None))):
-            event[key] = escaped(_SECRETS.sub(r"\1…", str(value)))
+            event[key] = printable(_SECRETS.sub(r"\1…", str(value)))
     return event
 
 

@@ -60,7 +60,7 @@ def test_dead_letters_are_something_to_fix() -> None:
         ("[cascade]\ntiers = ['nope']", "model", "cascade.tiers[0]: there is no classifier"),
         ("[policy]\nthreshold = 0.0", "policy", "policy.threshold: 0.0"),
         ("[server]\nhost = '0.0.0.0'", "address", "without a key only this machine may be served"),
-        ("[server]\nhost = '203.0.113.7'", "address", "cannot be bound"),
+        ("[server]\nhost = '203.0.113.7'", "address", "is no address of this machine"),
     ],
 )
 def test_what_is_wrong_with_the_settings_is_found(settings: Path, text: str, name: str, says: str) -> None:
@@ -80,7 +80,7 @@ def test_a_taken_port_and_a_damaged_database_are_found(settings: Path) -> None:
         found = findings(command("doctor", "--json"))
     assert "cannot be opened as a database" in found["data"]["problem"]
     assert "restore" in found["data"]["cure"]
-    assert "cannot be bound" in found["address"]["problem"]
+    assert "is taken by another program" in found["address"]["problem"]
 
 
 def test_a_threshold_of_the_environment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "surrogate id": (with_message(b'{"id":"\\udfff","text":"x"}'), "messages[1].id"),
     "NUL text": (with_message(b'{"id":"1","text":"a\\u0000b"}'), "messages[1].text"),
     "NUL id": (with_message(b'{"id":"\\u0000","text":"x"}'), "messages[1].id"),
+    "surrogate field": (with_message(b'{"id":"1","text":"x","\\ud800":1}'), ""),
+    "surrogate within a surrogate field": (with_message(b'{"id":"1","text":"x","\\ud800":"\\ud800"}'), "messages[1].?"),
     "raw NUL": (with_message(b'{"id":"1","text":"a\x00b"}'), ""),
     "raw line feed": (with_message(b'{"id":"1","text":"a\nb"}'), ""),
     "not UTF-8": (with_message(b'{"id":"1","text":"\xff"}'), ""),

@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import httpx
 import msgspec
 from litestar import Litestar
 
@@ -95,3 +96,15 @@ async def test_the_page_loads_nothing_and_names_every_route(gateway: Gateway) ->
         assert not re.findall(r"https?://", answer.text)
         for route in (await document(gateway))["paths"]:
             assert route in answer.text
+
+
+async def test_everything_works_behind_a_prefix_that_a_proxy_puts_before_it(gateway: Gateway) -> None:
+    app: Any = gateway.server.config.app
+    behind = httpx.ASGITransport(app, root_path="/chat-moderation")
+    async with httpx.AsyncClient(transport=behind, base_url="http://localhost/chat-moderation/") as client:
+        assert (await client.get("readyz")).json() == {"status": "ready"}
+        assert (await client.get("schema")).json()["servers"] == [{"url": "/chat-moderation"}]
+        home = await client.get("")
+        assert home.next_request is not None
+        assert home.next_request.url.path == "/chat-moderation/chat"
+        assert (await client.get("chat/chat.js")).status_code == 200

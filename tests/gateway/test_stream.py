@@ -79,6 +79,7 @@ async def test_a_first_frame_that_is_no_good_token_ends_the_connection(keyed: Ga
         '{"type":"auth","token":"x"}',
         '{"type":"messages","messages":[{"id":"1","text":"x"}]}',
         '{"type":"auth","token":"\\ud800"}',
+        '{"type":"auth","token":"x","\u00e9%s":1}' % ("x" * 500),
         "x",
     )
     for first in first_frames:
@@ -111,6 +112,7 @@ async def test_every_bad_frame_is_answered_with_its_place_and_the_connection_goe
             ('{"type":"messages","messages":[{"id":"1"}]}', 400, "messages[0].text"),
             ('{"type":"messages","messages":[{"id":"1","text":"x","client":"y"}]}', 400, "messages[0].client"),
             ('{"type":"messages","messages":[{"id":"1","text":"\\u0000"}]}', 400, "messages[0].text"),
+            ('{"\\ud800":"\\ud800"}', 400, "?"),
             ('{"messages":' + "[" * 30_000 + "]" * 30_000 + ',"type":"messages"}', 400, None),
             ('{"z":' * 10_000 + "1" + "}" * 10_000, 400, None),
         ):

@@ -1,19 +1,23 @@
 """Rows and vocabulary, read once and kept beside the checkpoints while what they were read from is unchanged."""
 
 import hashlib
+import random
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from training.encoder.mixture import thinned
 from training.encoder.source import Source, read, starting_weights
 from training.encoder.vocabulary import Vocabulary, choose
 from training.features import vocabulary
 from training.rows import Row
 from training.train import assume, fingerprint, gather
+
+_SEED: Final = 11
 
 
 class Prepared(NamedTuple):
@@ -44,7 +48,7 @@ def prepare(data: Path, wheel: Path, work: Path, console: Console, *, share_alik
             kept = Vocabulary(pieces, arrays["scores"].tolist(), arrays["table"])
         return Prepared(rows, frozenset(words), kept, source, hashes)
     console.print("reading the sets")
-    rows = gather(data, share_alike=share_alike)
+    rows = thinned(gather(data, share_alike=share_alike), random.Random(_SEED))
     assume(rows)
     texts = [row.text for row in rows if row.part == "train"]
     console.print(f"{len(texts):,} rows to train on; choosing pieces")

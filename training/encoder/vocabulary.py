@@ -12,13 +12,14 @@ from chat_moderator.text.readings import Known
 from chat_moderator.text.words import read_token
 from training.encoder.source import Source
 
-_COMMONEST: Final = 46_000  # kept whatever the training texts use, for what they lack: most languages
+_COMMONEST: Final = 40_000  # kept whatever the training texts use, for what they lack: most languages
 _FREQUENT: Final = 2
 _WORD_TEXTS: Final = 12
 _SIGN_TEXTS: Final = 3
 _WORD_SCORE: Final = -9.0
 _SIGN_SCORE: Final = -12.0
 _LONGEST: Final = 256
+_LONGEST_PIECE: Final = 16  # longer ones would make every split slower
 
 
 class Vocabulary(NamedTuple):
@@ -42,7 +43,8 @@ def choose(source: Source, texts: Iterable[str], known: Known) -> Vocabulary:
     kept = [
         number
         for number, piece in enumerate(source.pieces)
-        if number < _COMMONEST or used[number] >= _FREQUENT or len(piece.lstrip(START)) <= 1
+        if len(piece) <= _LONGEST_PIECE
+        and (number < _COMMONEST or used[number] >= _FREQUENT or len(piece.lstrip(START)) <= 1)
     ]
     pieces = [source.pieces[number] for number in kept]
     scores = [source.scores[number] for number in kept]

@@ -6,7 +6,7 @@ It only ever hints: homonyms, names and quotations make a list wrong too often t
 import hashlib
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import accumulate
 from pathlib import Path
@@ -27,6 +27,9 @@ BUNDLED: Final = Path(__file__).parent / "weights" / "lexicon.tsv"
 _ALLOW: Final = "allow"
 _FIELDS: Final = 4
 _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_ENOUGH: Final = 3
+"""Letters in a row that may spell a word."""
+
 _LONE_LETTERS: Final = re.compile(r"(?<!\S)\S \S \S(?!\S)")
 _REMEMBERED: Final = 65_536
 _LONGEST_REMEMBERED: Final = 48
@@ -57,6 +60,21 @@ class _Readings(dict[str, str]):
         return reading
 
 
+class _Notable(dict[str, int]):
+    """Raw token to how much it asks for a closer look, `_ENOUGH` alone sufficing; bounded as `_Readings` is."""
+
+    def __init__(self, look: Callable[[str], int]) -> None:
+        self._look = look
+
+    def __missing__(self, token: str) -> int:
+        notable = self._look(token)
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        if len(token) <= _LONGEST_REMEMBERED:
+            self[token] = notable
+        return notable
+
+
 class LexiconClassifier:
     """Scores by listed terms (`Classifier`): the severity of the worst term found, by label.
 
@@ -78,6 +96,7 @@ class LexiconClassifier:
         self.version = f"lexicon-{hashlib.sha256(data).hexdigest()[:12]}"
         self._terms: list[_Term] = []
         self._words: set[str] = set()
+        self._longest: set[str] = set()
         patterns: list[str] = []
         for number, line in enumerate(lines, start=1):
             if line and not line.startswith("#"):
@@ -85,16 +104,20 @@ class LexiconClassifier:
                 patterns.append(term if _UNSPACED.search(term) else f" {term} ")
                 self._terms.append(found)
                 self._words.update(term.split())
+                self._longest.add(max(term.split(), key=len))
         self._readings = _Readings(self._words)
+        self._notable = _Notable(self._weigh)
         self._automaton = AhoCorasick(patterns, implementation=Implementation.ContiguousNFA)
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(len(texts), len(labels)), each 0 to 1; a row never depends on its neighbours."""
         scores = np.zeros((len(texts), len(self.labels)), np.float32)
-        lines = [self._line(text) for text in texts]
+        notable = self._notable.__getitem__
+        rows = [row for row, text in enumerate(texts) if sum(map(notable, text.split())) >= _ENOUGH]
+        lines = [self._line(texts[row]) for row in rows]
         ends = list(accumulate(len(line) + 1 for line in lines))
         for term, start, _ in self._found("\n".join(lines)):
-            row = bisect_right(ends, start)
+            row = rows[bisect_right(ends, start)]
             for column in term.columns:
                 scores[row, column] = max(scores[row, column], term.severity)
         return scores
@@ -102,6 +125,16 @@ class LexiconClassifier:
     def explain(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
         """Every term found, by label, in the original text."""
         return [self._explain(text) for text in texts]
+
+    def _weigh(self, token: str) -> int:
+        """Whether a term may be here: a token reads as its longest word, holds an unspaced one, or is a lone letter."""
+        if OVERRIDE in token:
+            return _ENOUGH
+        reading = self._readings[token]
+        words = reading.split()
+        if not self._longest.isdisjoint(words) or self._automaton.find_matches_as_indexes(reading):
+            return _ENOUGH
+        return sum(len(word) == 1 for word in words)
 
     def _line(self, text: str) -> str:
         """What the text says, words divided by one space, a space at either end."""

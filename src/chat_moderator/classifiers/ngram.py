@@ -21,8 +21,8 @@ _CHUNK_CHARACTERS: Final = 262_144
 _SHORT: Final = 12
 _VARIED: Final = 0.6
 """Of more than 12 tokens of which fewer than 60% differ each counts once: saying it ten times is not ten times as bad."""
-_WINDOW: Final = 64
-_STEP: Final = 32
+_WINDOW: Final = 32
+_STEP: Final = 16
 
 _SPEAKS: Final = 1
 _ALONE: Final = 2
@@ -207,7 +207,7 @@ class NgramClassifier:
         sums[places[telling]] += self._weights.values[pairs[telling]]
 
     def _windows(self, sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The highest score of any stretch of 64 tokens, so that no padding drowns what was said."""
+        """The highest score of any stretch of 32 tokens, so that no padding drowns what was said."""
         starts = np.arange(0, len(counts) - _STEP, _STEP)
         total = np.concatenate([np.zeros((1, sums.shape[1])), np.cumsum(sums, axis=0, dtype=np.float64)])
         features = np.concatenate([[0.0], np.cumsum(counts, dtype=np.float64)])

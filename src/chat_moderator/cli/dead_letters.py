@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from chat_moderator.cli.options import DATA, DataOption, JsonOption
-from chat_moderator.cli.output import hint, moment, show, shown, spelt, table, write_lines
+from chat_moderator.cli.output import hint, moment, show, shown, table, write_lines
+from chat_moderator.printable import printable
 
 app = typer.Typer(help="Messages that could not be processed: list, retry, drop.", no_args_is_help=True)
 
@@ -37,8 +38,8 @@ def list_all(
             str(letter.id),
             moment(letter.at),
             str(letter.attempts),
-            spelt(letter.reason),
-            spelt(message.channel),
+            printable(letter.reason),
+            printable(message.channel),
             shown(message.text, limit=120),
         )
     show(made if letters else "there are no dead letters")

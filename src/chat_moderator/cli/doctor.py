@@ -1,8 +1,8 @@
 """`doctor`: what is installed, how things stand, and how to mend what is wrong."""
 
+import contextlib
 import os
 import platform
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +109,7 @@ async def _data(directory: Path, settings: "Settings") -> list[Finding]:
 
     file = directory / FILE
     if not file.exists():
-        return [_unborn(directory), *_address(settings, served=False, keys=False)]
+        return [_unborn(directory), _address(settings, served=False, keys=False)]
     findings = []
     try:
         async with open_store(directory) as store:
@@ -118,10 +118,11 @@ async def _data(directory: Path, settings: "Settings") -> list[Finding]:
             findings.append(Finding("data", f"{directory}, {file.stat().st_size:,} bytes; {holder}"))
             findings += await _stored(store, served=served)
             keys = await _any_key(store)
-        return [*findings, *_address(settings, served=served, keys=keys)]
+        return [*findings, _address(settings, served=served, keys=keys)]
     except ChatModeratorError as problem:
         cure = "see the message; a damaged database is replaced by `chat-moderator restore BACKUP`"
-        return [*findings, Finding("data", str(directory), str(problem), cure)]
+        damaged = Finding("data", str(directory), str(problem), cure)
+        return [*findings, damaged, _address(settings, served=False, keys=True)]
 
 
 async def _any_key(store: "Store") -> bool:
@@ -173,26 +174,23 @@ def _unborn(directory: Path) -> Finding:
     return Finding("data", f"{directory}, empty until `chat-moderator serve` runs")
 
 
-def _address(settings: "Settings", *, served: bool, keys: bool) -> Iterator[Finding]:
-    server = settings.server
-    address = f"{server.host}:{server.port}"
-    if server.host not in {"127.0.0.1", "::1", "localhost"} and not keys:
-        cure = "`chat-moderator keys create NAME --role admin`, or server.host 127.0.0.1"
-        yield Finding("address", address, "without a key only this machine may be served", cure)
-        return
-    problem = "" if served else _unbindable(server.host, server.port)
-    yield Finding("address", address, problem, "stop what listens there, or change server.port" if problem else "")
+def _address(settings: "Settings", *, served: bool, keys: bool) -> Finding:
+    from chat_moderator.gateway.auth import is_loopback  # noqa: PLC0415
+    from chat_moderator.gateway.server import bind  # noqa: PLC0415
 
-
-def _unbindable(host: str, port: int) -> str:
+    host, port = settings.server.host, settings.server.port
+    address = f"{host}:{port}"
+    if served:
+        return Finding("address", address)
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-    except (OSError, OverflowError) as problem:
-        return f"cannot be bound: {problem}"
-    return ""
+        with contextlib.closing(bind(host, port)) as listener:
+            reachable = not is_loopback(listener.getsockname()[0])
+    except ConfigError as problem:
+        return Finding("address", address, problem.problem, f"correct {problem.path}, or give serve another")
+    if reachable and not keys:
+        cure = "`chat-moderator keys create NAME --role admin`, or server.host 127.0.0.1"
+        return Finding("address", address, "without a key only this machine may be served", cure)
+    return Finding("address", address)
 
 
 def _show(findings: list[Finding]) -> None:

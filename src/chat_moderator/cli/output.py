@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from chat_moderator.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -107,17 +109,10 @@ def shown(text: str, spans: Sequence["Span"] = (), *, limit: int = 500) -> "Text
     marked = {place for span in spans for place in range(span.start, min(span.end, limit))}
     made = Text()
     for place, character in enumerate(text[:limit]):
-        made.append(spelt(character), style="bold underline" if place in marked else "")
+        made.append(printable(character), style="bold underline" if place in marked else "")
     if len(text) > limit:
         made.append(" …")
     return made
-
-
-def spelt(text: str) -> str:
-    """The text with every character that is not printable spelt out."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def moment(at: datetime | None) -> str:
@@ -126,7 +121,7 @@ def moment(at: datetime | None) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(spelt(line.strip()) for line in text.splitlines())
+    return " ".join(printable(line.strip()) for line in text.splitlines())
 
 
 def _say(line: str) -> None:

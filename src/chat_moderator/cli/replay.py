@@ -12,8 +12,9 @@ import typer
 
 from chat_moderator.cli.moderate import build_moderator
 from chat_moderator.cli.options import ConfigOption
-from chat_moderator.cli.output import console, show, spelt, table
+from chat_moderator.cli.output import console, show, table
 from chat_moderator.errors import ConfigError
+from chat_moderator.printable import printable
 from chat_moderator.types import Message, Verdict
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def replay(
     """
     import asyncio  # noqa: PLC0415
 
-    target = output if output is not None else file.with_suffix(".decisions.jsonl")
+    target = output if output is not None else file.parent / f"{file.stem}.decisions.jsonl"
     if target.absolute() == file.absolute():
         raise ConfigError("--output", "is the file of messages itself; name another")
     screen = console(error=target == STANDARD_OUTPUT)
@@ -174,10 +175,10 @@ def _summarise(tally: Tally, seconds: float, target: Path) -> None:
     )
     for kind, counts in counted:
         for name, count in counts:
-            made.add_row(kind, spelt(name), f"{count:,}", f"{count / total:.1%}" if total else "")
+            made.add_row(kind, printable(name), f"{count:,}", f"{count / total:.1%}" if total else "")
         made.add_section()
     rate = f"{total:,} messages in {seconds:.1f} s, {total / max(seconds, 1e-9):,.0f} a second"
     if target == STANDARD_OUTPUT:
         show(rate, made, error=True)
     else:
-        show(rate, made, f"decisions in {spelt(str(target))}")
+        show(rate, made, f"decisions in {printable(str(target))}")

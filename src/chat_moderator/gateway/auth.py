@@ -7,6 +7,7 @@ foreign Origin, or a foreign Host where it made a name point here (DNS rebinding
 import hashlib
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, cast
@@ -180,6 +181,7 @@ class Gate:
         return next((address for address in reversed(chain) if not self._trusts(address)), "")
 
 
+@lru_cache(1024)
 def is_loopback(address: str) -> bool:
     """Whether an address is this machine's own."""
     try:

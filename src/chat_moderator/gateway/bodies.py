@@ -19,6 +19,7 @@ from chat_moderator.gateway.problems import ProblemError
 T = TypeVar("T")
 
 _PLACED: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<root>\$|key)(?P<path>[^`]*)`)?", re.DOTALL)
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _NAMED: Final = re.compile(r"Object (missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
 
 
@@ -126,7 +127,7 @@ def _unstorable(raw: bytes) -> str | None:
     while pending:
         path, value = pending.pop()
         match value:
-            case str() if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            case str() if _UNSTORABLE.search(value):
                 return path
             case list():
                 pending += [(f"{path}[{index}]", inner) for index, inner in enumerate(value)][::-1]

@@ -1,6 +1,6 @@
 """What a route promises: who may call it, what it takes and answers. Authentication, limits and OpenAPI follow it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
@@ -63,6 +63,7 @@ class Contract(Generic[B, Q]):
         example: a body.
         answered: an answer to it.
         detail: more than one line, in Markdown.
+        tag: the group it is shown in.
     """
 
     summary: str
@@ -79,7 +80,7 @@ class Contract(Generic[B, Q]):
     example: Any = None
     answered: Any = None
     detail: str = ""
-    tag: str = field(default="moderation")
+    tag: str = "moderation"
 
     @cached_property
     def decoder(self) -> msgspec.json.Decoder[B]:

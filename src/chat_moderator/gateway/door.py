@@ -42,7 +42,7 @@ async def deny(send: Send, problem: ProblemError) -> None:
     headers = {"content-type": MEDIA, "content-length": str(len(problem.body)), **problem.headers}
     start: Any = {
         "type": "websocket.http.response.start",
-        "status": problem.status or HTTPStatus.FORBIDDEN,
+        "status": problem.status,
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
     body: Any = {"type": "websocket.http.response.body", "body": problem.body}

@@ -24,7 +24,7 @@ BUSY: Final = 5
 """Seconds to wait before another try when nobody knows better."""
 
 FAULT: Final = "This is a fault of the server; its log says more."
-_DETAIL: Final = 300
+_LONGEST: Final = 300
 
 
 class ProblemDetails(Struct, omit_defaults=True, frozen=True):
@@ -50,7 +50,7 @@ class ProblemError(Exception):
     def __init__(self, status: int, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.details = ProblemDetails(
-            "about:blank", HTTPStatus(status).phrase, status, detail[:_DETAIL], field[:_DETAIL]
+            "about:blank", HTTPStatus(status).phrase, status, _sendable(detail), _sendable(field)
         )
         self.headers = {"x-content-type-options": "nosniff", "cache-control": "no-store", **(headers or {})}
 
@@ -118,6 +118,11 @@ def _of_framework(error: HTTPException) -> ProblemError:
             return ProblemError(status, FAULT)
         case status:
             return ProblemError(status, _sentence(error.detail))
+
+
+def _sendable(text: str) -> str:
+    """Short, and without the lone surrogates that a sender's own field names may hold."""
+    return text[:_LONGEST].encode(errors="replace").decode()
 
 
 def _sentence(error: object) -> str:

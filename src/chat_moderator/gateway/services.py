@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-import msgspec
 from litestar import Request, WebSocket
 
 from chat_moderator.app import App
@@ -56,8 +55,3 @@ def caller_of(connection: Request[Any, Any, Any] | WebSocket[Any, Any, Any]) -> 
     """Who calls, as the gate found."""
     caller: Caller = connection.scope["user"]
     return caller
-
-
-def encode(value: Any) -> str:
-    """JSON text for a frame."""
-    return msgspec.json.encode(value).decode()

@@ -1,6 +1,7 @@
 """WebSocket connections: frames in and out, and the work that goes on side by side on one of them."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 POLICY: Final = 1008
 FAULT_CODE: Final = 1011
 TRY_LATER: Final = 1013
+_REASON: Final = 123
 
 
 class Frames:
@@ -31,7 +33,8 @@ class Frames:
             return
         except Exception:
             log.exception("a connection failed in a way that was not foreseen")
-            await self.close(FAULT_CODE, FAULT)
+            with contextlib.suppress(OSError):
+                await self.close(FAULT_CODE, FAULT)
 
     async def receive(self) -> bytes | None:
         """The next frame, text or binary; None once the client is gone or the server stops."""
@@ -50,8 +53,8 @@ class Frames:
         await self._socket.send_text(msgspec.json.encode(value).decode())
 
     async def close(self, code: int, reason: str) -> None:
-        """Ends the connection."""
-        await self._socket.close(code, reason)
+        """Ends the connection; a reason longer than a close frame may hold is cut."""
+        await self._socket.close(code, reason.encode()[:_REASON].decode(errors="ignore"))
 
 
 async def side_by_side(*work: Coroutine[Any, Any, None]) -> None:

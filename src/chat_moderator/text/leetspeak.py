@@ -1,5 +1,6 @@
 """Digits and signs that stand for letters. Doubtful, so it gives readings, between which a vocabulary chooses."""
 
+import re
 from itertools import islice, product
 from typing import Final
 
@@ -28,12 +29,19 @@ _LETTERS: Final = {
     "¥": "y",
 }
 SIGNS: Final = "".join(_LETTERS)
-_AMBIGUOUS_TRIED: Final = 8
+_SIGN: Final = re.compile(f"[{re.escape(SIGNS)}]")
+_ALPHABETIC: Final = re.compile(r"[^\W\d_]")
+_AMBIGUOUS_TRIED: Final = 4
+_SHORT: Final = 8
 
 
 def leet_readings(word: str) -> list[str]:
-    """The word with its digits and signs read as letters, at most eight ways; none if it has no letter or no sign."""
-    if not any(character.isalpha() for character in word) or not any(character in _LETTERS for character in word):
+    """The word with its digits and signs read as letters, at most four ways.
+
+    None if it has no letter or no sign, or is a long jumble of both, as identifiers are.
+    """
+    signs = len(_SIGN.findall(word))
+    if not signs or not _ALPHABETIC.search(word) or (len(word) > _SHORT and 2 * signs > len(word)):
         return []
     options = [_LETTERS.get(character, character) for character in word]
     return ["".join(letters) for letters in islice(product(*options), _AMBIGUOUS_TRIED)]

@@ -18,6 +18,7 @@ _DOTTED: Final = re.compile(r"[^\W_](?:[\W_]{1,3}[^\W_]){2,}")
 _SIGN_WITHIN: Final = re.compile(r"[^\W\d_][0-9@$!|+]+[^\W\d_]")
 _PART: Final = re.compile(r"[^\W_]+")
 _SHORTEST_JOINED: Final = 4
+_LONGEST_WORD: Final = 32  # beyond, no spelling is worth trying
 
 
 def best_reading(word: Mapped, known: Known) -> Mapped:
@@ -62,6 +63,8 @@ def _first_known(readings: Iterator[Mapped], known: Known) -> Mapped | None:
 def _spellings(word: Mapped) -> Iterator[Mapped]:
     """The word as it is, with repeats shortened, and, if not ASCII, the same without marks and as it looks in Latin."""
     yield word
+    if len(word.text) > _LONGEST_WORD:
+        return
     yield from repeat_readings(word)
     if not word.text.isascii():
         for fold in (strip_marks, look_latin):
@@ -71,8 +74,9 @@ def _spellings(word: Mapped) -> Iterator[Mapped]:
 
 
 def _leet(token: Mapped) -> Iterator[Mapped]:
-    for reading in _leet_only(token):
-        yield from _spellings(reading)
+    if len(token.text) <= _LONGEST_WORD:
+        for reading in _leet_only(token):
+            yield from _spellings(reading)
 
 
 def _leet_only(token: Mapped) -> Iterator[Mapped]:
