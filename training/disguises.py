@@ -14,20 +14,20 @@ _LEET: Final = str.maketrans({"a": "4", "e": "3", "i": "1", "o": "0", "s": "5", 
 
 
 def star(word: str, chance: random.Random) -> str:
-    """f*ck, s**t."""
+    """One or two inner letters starred."""
     at = chance.randrange(1, len(word) - 1)
     hidden = min(chance.randint(1, 2), len(word) - 1 - at)
     return word[:at] + "*" * hidden + word[at + hidden :]
 
 
 def drop_vowel(word: str, chance: random.Random) -> str:
-    """fck, btch."""
+    """One vowel less."""
     places = [index for index, letter in enumerate(word) if letter.lower() in _VOWELS and index]
     return word if not places else word[: (at := chance.choice(places))] + word[at + 1 :]
 
 
 def swap(word: str, chance: random.Random) -> str:
-    """fukc, ibtch."""
+    """Two neighbours swapped."""
     at = chance.randrange(len(word) - 1)
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
 
@@ -39,7 +39,7 @@ def slip(word: str, chance: random.Random) -> str:
 
 
 def phonetic(word: str, _: random.Random) -> str:
-    """phuck, biatch's kin: ck to k, f to ph, er to a, s to z at the end."""
+    """Written as it sounds."""
     for before, after in (("ck", "k"), ("f", "ph"), ("er", "a"), ("you", "u"), ("s", "z")):
         if before in word:
             return word.replace(before, after, 1)
@@ -47,24 +47,24 @@ def phonetic(word: str, _: random.Random) -> str:
 
 
 def hold(word: str, chance: random.Random) -> str:
-    """fuuuck."""
+    """One letter held down."""
     at = chance.randrange(len(word))
     return word[:at] + word[at] * chance.randint(2, 5) + word[at + 1 :]
 
 
 def leet(word: str, _: random.Random) -> str:
-    """5h17."""
+    """Digits for letters."""
     return word.translate(_LEET)
 
 
 def part(word: str, chance: random.Random) -> str:
-    """fu ck."""
+    """Cut in two."""
     at = chance.randrange(1, len(word))
     return f"{word[:at]} {word[at:]}"
 
 
 def affix(word: str, chance: random.Random) -> str:
-    """xfuckx, fucking's unheard-of kin."""
+    """Letters before and after."""
     letters = "aeiouxyzn"
     return (
         "".join(chance.choices(letters, k=chance.randint(0, 2)))
@@ -74,7 +74,7 @@ def affix(word: str, chance: random.Random) -> str:
 
 
 def double_one(word: str, chance: random.Random) -> str:
-    """fuckk."""
+    """One letter doubled."""
     at = chance.randrange(len(word))
     return word[: at + 1] + word[at:]
 
@@ -83,7 +83,7 @@ DISGUISES: Final[tuple[Disguise, ...]] = (star, drop_vowel, swap, slip, phonetic
 
 
 def disguise(text: str, chance: random.Random, telling: Sequence[tuple[int, int]] = ()) -> str:
-    """The text with one disguise put on the `telling` stretches, or else on about half of its words of three letters and more."""
+    """The text with one disguise put on the `telling` stretches, or else on about half of its longer words."""
     put_on = chance.choice(DISGUISES)
     if not telling:
         return _WORD.sub(lambda match: put_on(match[0], chance) if chance.random() < 0.5 else match[0], text)

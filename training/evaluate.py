@@ -21,7 +21,7 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.protocols import Classifier
 from chat_moderator.types import LABELS
 from training.metrics import Flags, Floats, Interval, auroc, calibration_error, macro_f1, share, with_interval
-from training.rows import DIAGNOSTIC, EVALUATION_ONLY, TRAINABLE, Row, load, load_corpus
+from training.rows import CORPUS, DIAGNOSTIC, EVALUATION_ONLY, TRAINABLE, Row, load, load_corpus
 from training.unseen_disguises import FUZZY, UNDOABLE, put_on
 
 CLASSIFIERS: Final[dict[str, Callable[[], Classifier]]] = {"lexicon": LexiconClassifier, "ngram": NgramClassifier}
@@ -63,6 +63,9 @@ class Scored:
     def where(self, wanted: Callable[[Row], bool]) -> Flags:
         return np.fromiter(map(wanted, self.rows), bool, len(self.rows))
 
+    def having(self, field: str, value: object) -> Flags:
+        return self.where(lambda row: bool(getattr(row, field) == value))
+
     def worst(self) -> Floats:
         """The highest score among the labels that count as acting."""
         highest: Floats = self.scores[:, [LABELS.index(label) for label in _ACTED_ON]].max(axis=1)
@@ -75,7 +78,7 @@ def by_set(scored: Scored) -> Section:
     for label in LABELS:
         known = scored.known(label)
         for name in (*TRAINABLE, *EVALUATION_ONLY):
-            here = scored.where(lambda row, name=name: row.source == name and not row.weak) & ~np.isnan(known)  # type: ignore[misc]
+            here = scored.having("source", name) & ~scored.having("weak", True) & ~np.isnan(known)
             positive = known[here] >= _POSITIVE
             if min(positive.sum(), (~positive).sum()) >= _FEW:
                 found[f"{label} / {name}"] = with_interval(auroc, scored.column(label)[here], positive)
@@ -113,11 +116,11 @@ def by_label(scored: Scored) -> Section:
 
 
 def benign_chat(scored: Scored) -> Section:
-    """How much chat that is fine would be blocked (0.8) or held (0.5), by any label that counts and by toxicity alone."""
+    """How much fine chat would be blocked (0.8) or held (0.5), by any label that counts and by toxicity alone."""
     found: Section = {}
     worst, toxicity = scored.worst(), scored.column("toxicity")
     for name, here in (
-        ("irc_ubuntu", scored.where(lambda row: row.source == "irc_ubuntu")),
+        ("irc_ubuntu", scored.having("source", "irc_ubuntu")),
         ("goemotions (positive)", scored.where(lambda row: row.source == "goemotions" and row.weak)),
         ("wiki_cat (not toxic)", scored.where(lambda row: row.source == "wiki_cat" and row.labels[0] == 0)),
     ):
@@ -130,16 +133,16 @@ def benign_chat(scored: Scored) -> Section:
 def written(scored: Scored) -> Section:
     """The held-out writers' lines: abuse caught, fine lines removed and held; by language, then by phenomenon."""
     found: Section = {}
-    corpus = scored.where(lambda row: row.source == "corpus")
+    corpus = scored.having("source", "corpus")
     worst = scored.worst()
     groups: dict[str, Flags] = {}
     for language in sorted({row.language for row in scored.rows if row.source == "corpus"}):
-        groups[language] = scored.where(lambda row, language=language: row.language == language)  # type: ignore[misc]
+        groups[language] = scored.having("language", language)
     for phenomenon in sorted({row.functionality for row in scored.rows if row.source == "corpus"}):
-        groups[phenomenon] = scored.where(lambda row, phenomenon=phenomenon: row.functionality == phenomenon)  # type: ignore[misc]
+        groups[phenomenon] = scored.having("functionality", phenomenon)
     for name, group in groups.items():
-        bad = corpus & group & scored.where(lambda row: row.verdict == "bad")
-        fine = corpus & group & scored.where(lambda row: row.verdict == "ok")
+        bad = corpus & group & scored.having("verdict", "bad")
+        fine = corpus & group & scored.having("verdict", "ok")
         if not bad.any() or not fine.any():
             continue
         both = bad | fine
@@ -153,24 +156,24 @@ def written(scored: Scored) -> Section:
 
 
 def hate_check(scored: Scored) -> Section:
-    """HateCheck and its translations at 0.5: accuracy and macro-F1, by language, and accuracy by functionality in English."""
+    """HateCheck and its translations at 0.5: accuracy and macro-F1 by language; by functionality in English."""
     found: Section = {}
     flagged = np.maximum(scored.column("toxicity"), scored.column("identity_attack")) >= HOLD
     hateful = scored.known("identity_attack") >= _POSITIVE
     right = flagged == hateful
     none = np.zeros(len(right), np.float32)
     for name in ("hatecheck_dev", "mhc_dev"):
-        here = scored.where(lambda row, name=name: row.source == name)  # type: ignore[misc]
+        here = scored.having("source", name)
         for language in sorted({row.language for row in scored.rows if row.source == name}):
-            there = here & scored.where(lambda row, language=language: row.language == language)  # type: ignore[misc]
+            there = here & scored.having("language", language)
             found[f"{name} {language}: accuracy"] = with_interval(share, none[there], right[there])
             found[f"{name} {language}: macro-F1"] = macro_f1(flagged[there], hateful[there])
             found[f"{name} {language}: non-hateful right"] = with_interval(
                 share, none[there & ~hateful], right[there & ~hateful]
             )
-    here = scored.where(lambda row: row.source == "hatecheck_dev")
+    here = scored.having("source", "hatecheck_dev")
     for functionality in sorted({row.functionality for row in scored.rows if row.source == "hatecheck_dev"}):
-        there = here & scored.where(lambda row, functionality=functionality: row.functionality == functionality)  # type: ignore[misc]
+        there = here & scored.having("functionality", functionality)
         found[f"functionality {functionality}"] = with_interval(share, none[there], right[there])
     return found
 
@@ -180,9 +183,9 @@ def identities(scored: Scored) -> Section:
     found: Section = {}
     score = np.maximum(scored.column("toxicity"), scored.column("identity_attack"))
     toxic = scored.known("toxicity") >= _POSITIVE
-    madlibs = scored.where(lambda row: row.source == "identity_madlibs")
+    madlibs = scored.having("source", "identity_madlibs")
     for language in sorted({row.language for row in scored.rows if row.source == "identity_madlibs"}):
-        here = madlibs & scored.where(lambda row, language=language: row.language == language)  # type: ignore[misc]
+        here = madlibs & scored.having("language", language)
         found[f"{language}: AUROC"] = with_interval(auroc, score[here], toxic[here])
         neutral = here & ~toxic
         found[f"{language}: harmless held"] = with_interval(share, score[neutral], score[neutral] >= HOLD)
@@ -233,7 +236,7 @@ def _kept(classifier: Classifier, texts: list[str]) -> Interval:
 
 
 def speed(scored: Scored, classifier: Classifier) -> Section:
-    """Messages a CPU-second on one core: chat of ten words from a Zipf vocabulary, warm; and real chat that it never saw."""
+    """Messages a CPU-second of one core: ten words each from a Zipf vocabulary, warm; and chat that it never saw."""
     chance = random.Random(5)
     vocabulary = sorted({word for row in scored.rows[:20_000] for word in row.text.lower().split() if word.isalpha()})
     chance.shuffle(vocabulary)
@@ -286,7 +289,7 @@ def evaluate(rows: list[Row], classifier: Classifier) -> dict[str, Section]:
     }
 
 
-def gather(data: Path) -> list[Row]:
+def gather(data: Path, corpus: Path) -> list[Row]:
     """All test rows of all sets and of the corpus.
 
     Raises:
@@ -294,7 +297,7 @@ def gather(data: Path) -> list[Row]:
     """
     names = (*TRAINABLE, *EVALUATION_ONLY, *DIAGNOSTIC)
     rows: Iterable[Row] = (row for name in track(names, "reading", transient=True) for row in load(name, data))
-    return [row for row in [*rows, *load_corpus()] if row.part == "test"]
+    return [row for row in [*rows, *load_corpus(corpus)] if row.part == "test"]
 
 
 def _plain(value: Any) -> Any:
@@ -306,6 +309,9 @@ def _plain(value: Any) -> Any:
 @app.command()
 def main(
     data: Annotated[Path, typer.Option(help="Folder with the labelled sets (*.jsonl.gz).")],
+    corpus: Annotated[
+        Path, typer.Option(help="Folder with the written lines (LANGUAGE/WRITER-PHENOMENON.tsv).")
+    ] = CORPUS,
     json: Annotated[Path | None, typer.Option(help="Also write the results here.")] = None,
     classifier: Annotated[
         list[str] | None, typer.Option(help=f"One of {', '.join(CLASSIFIERS)}; may be given again.")
@@ -317,7 +323,7 @@ def main(
     if unknown := [name for name in names if name not in CLASSIFIERS]:
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(CLASSIFIERS)}")
     try:
-        rows = gather(data)
+        rows = gather(data, corpus)
     except ConfigError as error:
         console.print(f"[red]{error}")
         raise typer.Exit(2) from error

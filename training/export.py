@@ -26,7 +26,7 @@ def quantise(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
 
 
 def most_telling(weights: NDArray[np.float32], frequency: NDArray[np.int64], kept: int) -> NDArray[np.int64]:
-    """Indexes, ascending, of the features that move the training texts' logits most (root mean square over texts and labels)."""
+    """Indexes, ascending, of the features that move the logits of the training texts most, labels taken together."""
     spread = np.maximum(weights.std(axis=0), 1e-9)
     importance = np.sqrt(((weights / spread) ** 2).sum(axis=1) * np.sqrt(frequency))
     return np.sort(np.argsort(-importance, kind="stable")[:kept])

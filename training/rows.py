@@ -22,9 +22,9 @@ DIAGNOSTIC: Final = ("hatecheck_dev", "mhc_dev", "identity_madlibs")
 EVALUATION_ONLY: Final = ("youtube_spam",)
 SHARE_ALIKE: Final = ("toldbr", "korean_hate", "degibert", "wiki_cat")
 TRAINABLE: Final = (
-    "cold_zh", "convabuse", "davidson", "degibert", "edos", "germeval18", "goemotions", "guest_misogyny", "hatemoji_build",
-    "irc_ubuntu", "korean_hate", "measuring_hate_ken20", "mlma", "paradetox", "sms_spam", "surge_toxicity", "tgspam", "toldbr",
-    "toxic_spans", "wiki_cat",
+    "cold_zh", "convabuse", "davidson", "degibert", "edos", "germeval18", "goemotions", "guest_misogyny",
+    "hatemoji_build", "irc_ubuntu", "korean_hate", "measuring_hate_ken20", "mlma", "paradetox", "sms_spam",
+    "surge_toxicity", "tgspam", "toldbr", "toxic_spans", "wiki_cat",
 )  # fmt: skip
 
 UNKNOWN: Final = math.nan
@@ -43,7 +43,7 @@ _MASKS: Final = (
 class Row(msgspec.Struct, kw_only=True):
     """One labelled text. `labels` follows LABELS: 0 to 1, or NaN where nothing is known.
 
-    `part` is `train`, `calibrate` or `test`. `weak` marks labels that are assumed of the whole source rather than given.
+    `part` is `train`, `calibrate` or `test`. `weak` marks labels that are assumed of the whole source, not given.
     """
 
     id: str

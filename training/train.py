@@ -1,4 +1,4 @@
-"""Trains the n-gram classifier: `python -m training.train --data DIR`. Deterministic: same data, same seed, same bytes."""
+"""Trains the n-gram classifier: `python -m training.train --data DIR`. Same data and seed, same bytes."""
 
 import hashlib
 import random
@@ -57,14 +57,14 @@ _SWEARING: Final = 0.4
 app = typer.Typer(add_completion=False)
 
 
-def gather(data: Path, *, share_alike: bool) -> list[Row]:
+def gather(data: Path, corpus: Path, *, share_alike: bool) -> list[Row]:
     """Every row that may be trained or calibrated on; a text that is also in a test part is left out.
 
     Raises:
         ConfigError: a set is missing or malformed.
     """
     names = [name for name in TRAINABLE if share_alike or name not in SHARE_ALIKE]
-    rows = [row for name in names for row in load(name, data)] + load_corpus()
+    rows = [row for name in names for row in load(name, data)] + load_corpus(corpus)
     tested = {_same(row.text) for row in rows if row.part == "test"}
     return [row for row in rows if row.part != "test" and row.text.strip() and _same(row.text) not in tested]
 
@@ -74,19 +74,22 @@ def _same(text: str) -> str:
 
 
 def assume(rows: list[Row]) -> None:
-    """Fills what no source labels: on benign chat nothing is sexual or about self-harm; swearing in English is what the word list knows."""
-    swearing = LexiconClassifier().score([row.text for row in rows])[:, LABELS.index("obscene")] >= _SWEARING
+    """Fills what no source labels.
+
+    On benign chat nothing is sexual or about self-harm; what is obscene in English is what the word list takes for it.
+    """
+    obscene = LABELS.index("obscene")
+    swearing = LexiconClassifier().score([row.text for row in rows])[:, obscene] >= _SWEARING
     for row, swears in zip(rows, swearing, strict=True):
         if row.weak and row.source == "irc_ubuntu":
             for label in _HARMLESS_BY_CONSTRUCTION:
                 row.labels[LABELS.index(label)] = 0.0
-        obscene = LABELS.index("obscene")
         if row.language == "en" and row.source != "corpus" and (swears or row.labels[0] == 0):
             row.labels[obscene] = float(swears)
 
 
 def augment(rows: list[Row], chance: random.Random) -> list[Row]:
-    """Disguised copies of training rows: often of those with listed terms, which are what people disguise, seldom of others."""
+    """Disguised copies of training rows: often of those with listed terms, which people disguise, seldom of others."""
     lexicon = LexiconClassifier()
     copies = []
     for row in rows:
@@ -112,10 +115,10 @@ def chat_weights(rows: list[Row], targets: NDArray[np.float32], base_rate: float
     return weights
 
 
-def fingerprint(data: Path) -> dict[str, str]:
+def fingerprint(data: Path, corpus: Path) -> dict[str, str]:
     """sha256 of everything that was read, by file name; the written corpus as one."""
     found = {path.name: path.read_bytes() for path in sorted(data.glob("*.jsonl.gz"))}
-    found["corpus"] = b"".join(path.read_bytes() for path in sorted(CORPUS.glob("*/*.tsv")))
+    found["corpus"] = b"".join(path.read_bytes() for path in sorted(corpus.glob("*/*.tsv")))
     return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
 
 
@@ -179,19 +182,22 @@ def train(rows: list[Row], out: Path, metadata: dict[str, Any], console: Console
 def main(
     data: Annotated[Path, typer.Option(help="Folder with the labelled sets (*.jsonl.gz).")],
     out: Annotated[Path, typer.Option(help="Folder for ngram.npz and ngram.json.")] = BUNDLED.parent,
+    corpus: Annotated[
+        Path, typer.Option(help="Folder with the written lines (LANGUAGE/WRITER-PHENOMENON.tsv).")
+    ] = CORPUS,
     *,
     share_alike: Annotated[bool, typer.Option(help="Also learn from sets under share-alike licences.")] = True,
 ) -> None:
     """Trains the n-gram classifier on DATA and the written corpus."""
     console = Console()
     try:
-        rows = gather(data, share_alike=share_alike)
+        rows = gather(data, corpus, share_alike=share_alike)
     except ConfigError as error:
         console.print(f"[red]{error}")
         raise typer.Exit(2) from error
     assume(rows)
     rows += augment(rows, random.Random(SEED))
-    train(rows, out, {"seed": SEED, "share_alike": share_alike, "data": fingerprint(data)}, console)
+    train(rows, out, {"seed": SEED, "share_alike": share_alike, "data": fingerprint(data, corpus)}, console)
 
 
 if __name__ == "__main__":

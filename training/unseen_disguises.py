@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 -- look-alikes are what this file is about
 """Disguises for the evaluation only: none of them is put on a training text."""
 
 import random
@@ -11,6 +12,9 @@ _WORD: Final = re.compile(r"[A-Za-z]{3,}")
 _LOOK: Final = str.maketrans("aceiopsxyABCEHKMOPTX", "асеіорѕхуАВСЕНКМОРТХ")
 _GREEK: Final = str.maketrans("aeioun", "αειουη")
 _MARKS: Final = "\u0335\u0336\u0301\u0308\u0330\u033b"
+_SMALL: Final = {
+    letter.lower(): unicodedata.lookup(f"LATIN LETTER SMALL CAPITAL {letter}") for letter in "ABCDEFGHIJKLMNOPRSTUVWYZ"
+}
 _INVISIBLE: Final = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 
 
@@ -50,11 +54,7 @@ UNDOABLE: Final[dict[str, Callable[[str, random.Random], str]]] = {
     "circled": _shifted(0x24B6, 0x24D0),
     "squared": _shifted(0x1F130, 0x1F130),
     "regional": _shifted(0x1F1E6, 0x1F1E6),
-    "small capitals": _letters(
-        lambda letter, _: (
-            unicodedata.lookup(f"LATIN LETTER SMALL CAPITAL {letter.upper()}") if letter.upper() not in "QX" else letter
-        )
-    ),
+    "small capitals": _letters(lambda letter, _: _SMALL.get(letter.lower(), letter)),
     "override": lambda word, _: f"\u202e{word[::-1]}\u202c",
     "HTML references": _letters(lambda letter, _: f"&#{ord(letter)};"),
     "percent encoding": lambda word, _: "".join(f"%{ord(letter):02x}" for letter in quote(word)),
@@ -70,7 +70,7 @@ FUZZY: Final[dict[str, Callable[[str, random.Random], str]]] = {
 
 
 def put_on(name: str, text: str, telling: Sequence[tuple[int, int]] | None = None) -> str:
-    """The text with the named disguise on every Latin word of three letters and more, or on those in the `telling` stretches."""
+    """The text with the named disguise on every longer Latin word, or on those in the `telling` stretches."""
     chance = random.Random(len(text))
     fold = UNDOABLE.get(name) or FUZZY[name]
     if telling is not None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat_moderator.classifiers.lexicon import BUNDLED, LexiconClassifier
@@ -74,6 +74,7 @@ def test_shows_each_term_in_the_original(own: LexiconClassifier) -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(), max_size=40), max_size=5))
 def test_takes_any_text(texts: list[str]) -> None:
     classifier = _BUNDLED

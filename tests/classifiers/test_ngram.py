@@ -1,8 +1,8 @@
+# ruff: noqa: RUF001 -- disguises are what this file is about
 import hashlib
 import json
 import random
 import shutil
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +103,7 @@ def test_padding_does_not_drown_what_was_said(ngram: NgramClassifier) -> None:
     assert max(toxicity(ngram, padding * 2, PROSE)) < 0.2
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(texts, st.randoms(use_true_random=False))
 def test_a_score_does_not_depend_on_its_neighbours(
     ngram: NgramClassifier, batch: list[str], chance: random.Random
@@ -122,7 +122,7 @@ def test_a_score_does_not_depend_on_what_was_scored_before(ngram: NgramClassifie
     assert np.array_equal(NgramClassifier().score(CHAT[::-1])[::-1], ngram.score(CHAT))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(texts)
 def test_spans_lie_in_the_original(ngram: NgramClassifier, batch: list[str]) -> None:
     for text, spans in zip(batch, ngram.explain(batch), strict=True):
@@ -141,16 +141,13 @@ def test_explains_with_the_words_that_were_meant(ngram: NgramClassifier) -> None
 def test_a_flood_of_new_words_does_not_grow_memory(ngram: NgramClassifier) -> None:
     chance = random.Random(1)
 
-    def flood() -> None:
+    def flood() -> int:
         for _ in range(8):
             ngram.score([" ".join(f"{chance.getrandbits(60):x}" for _ in range(10)) for _ in range(1000)])
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
-    flood()
-    tracemalloc.start()
-    flood()
-    grown, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert grown < 30_000_000
+    first = flood()
+    assert flood() - first < 30_000_000
 
 
 @pytest.mark.parametrize("text", ["x" * 20_000, "a " * 10_000, "é\u0301" * 10_000, "你" * 20_000, "f.u.c.k " * 2_500])

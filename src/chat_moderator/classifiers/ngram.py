@@ -20,7 +20,7 @@ _CHUNK: Final = 1024
 _CHUNK_CHARACTERS: Final = 262_144
 _SHORT: Final = 12
 _VARIED: Final = 0.6
-"""Of more than 12 tokens of which fewer than 60% differ each counts once: saying it ten times is not ten times as bad."""
+"""Where fewer than 60% of more than 12 tokens differ, each counts once: said ten times is not ten times as bad."""
 _WINDOW: Final = 32
 _STEP: Final = 16
 
