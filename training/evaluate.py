@@ -83,7 +83,7 @@ def by_set(scored: Scored) -> Section:
             if min(positive.sum(), (~positive).sum()) >= _FEW:
                 found[f"{label} / {name}"] = with_interval(auroc, scored.column(label)[here], positive)
     means = [found[f"toxicity / {name}"].value for name in ENGLISH if f"toxicity / {name}" in found]
-    found["English toxicity, mean of four sets"] = sum(means) / len(means)
+    found[f"English toxicity, mean of {len(means)} sets"] = _mean(means)
     return found
 
 
@@ -224,10 +224,14 @@ def disguises(scored: Scored, classifier: Classifier) -> Section:
         found[f"fuzzy {name}"] = _kept(classifier, [put_on(name, text, stretches) for text, stretches in listed])
     for kind in ("undoable", "fuzzy"):
         values = [value.value for name, value in found.items() if name.startswith(kind)]
-        found[f"{kind}: mean"] = sum(values) / len(values)
+        found[f"{kind}: mean"] = _mean(values)
     worn = np.concatenate([classifier.score([put_on(name, text) for text in benign])[:, 0] for name in UNDOABLE])
     found["benign texts in undoable disguises blocked"] = with_interval(share, worn, worn >= BLOCK)
     return found
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
 
 
 def _kept(classifier: Classifier, texts: list[str]) -> Interval:

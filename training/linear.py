@@ -47,7 +47,12 @@ def fit(
 def calibrate(
     logits: NDArray[np.float32], targets: NDArray[np.float32], row_weights: NDArray[np.float32]
 ) -> tuple[float, float]:
-    """Slope and offset that make sigmoid(slope * logit + offset) a probability under `row_weights` (Platt, 1999)."""
+    """Slope and offset that make sigmoid(slope * logit + offset) a probability under `row_weights` (Platt, 1999).
+
+    Without any rows nothing is changed.
+    """
+    if not len(logits):
+        return 1.0, 0.0
     scale = float(np.abs(logits).mean()) or 1.0
     found = fit(sp.csr_matrix(logits[:, None] / scale), targets, row_weights, penalty=1e-6, iterations=200)
     return float(found.weights[0]) / scale, found.bias

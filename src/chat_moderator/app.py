@@ -42,7 +42,7 @@ COLLECTION: Final = (50_000, 20, 50)
 
 RELOAD: Final = 1.0
 RETAIN: Final = 3600.0
-DRAIN: Final = timedelta(seconds=9)
+DRAIN: Final = timedelta(seconds=6)
 MODERATORS: Final = ("alert", "release")
 """Actions that need no platform."""
 

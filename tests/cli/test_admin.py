@@ -98,6 +98,10 @@ def test_erasing_asks_and_takes_no_answer_for_no(data: Path) -> None:
     assert (done.code, done.err.splitlines()[-1]) == (2, "error: not confirmed, nothing was changed")
 
 
+def test_nobody_is_erased_without_an_id() -> None:
+    assert command("erase", "--author", "", "--yes").err == "error: --author: an id is needed\n"
+
+
 def test_a_backup_is_a_whole_database_and_overwrites_nothing(data: Path, tmp_path: Path) -> None:
     hold(data, "kept")
     target = tmp_path / "copy.db"

@@ -150,7 +150,10 @@ async def test_a_flood_of_frames_is_refused_and_at_last_ended(
 
 
 async def test_a_client_that_never_reads_stops_no_other(gateway: Gateway) -> None:
-    async with gateway.connect("/v1/stream?after=0", max_queue=1, close_timeout=0.5) as deaf, gateway.connect("/v1/stream") as other:
+    async with (
+        gateway.connect("/v1/stream?after=0", max_queue=1, close_timeout=0.5) as deaf,
+        gateway.connect("/v1/stream") as other,
+    ):
         deaf.transport.pause_reading()
         for number in range(8):
             batch = [message(f"{number}-{each}", "bad " * 20) for each in range(200)]

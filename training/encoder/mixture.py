@@ -66,6 +66,7 @@ def thinned(rows: Sequence[Row], chance: random.Random) -> list[Row]:
         row
         for row in rows
         if row.source == "corpus"
+        or row.part != "train"
         or (not all(map(math.isnan, row.labels)) and chance.random() < _SHARE.get(row.source, 1.0))
     ]
 

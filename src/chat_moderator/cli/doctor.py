@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, JsonOption, settings_file
-from chat_moderator.cli.output import show, spelt, table, write_lines
+from chat_moderator.cli.output import show, table, write_lines
 from chat_moderator.errors import ChatModeratorError, ConfigError
+from chat_moderator.printable import printable
 from chat_moderator.types import Struct
 
 if TYPE_CHECKING:
@@ -198,6 +199,6 @@ def _show(findings: list[Finding]) -> None:
     made.show_header = any(finding.cure for finding in findings)
     for finding in findings:
         value = f"{finding.value}: {finding.problem}" if finding.problem else finding.value
-        made.add_row(finding.name, spelt(value), spelt(finding.cure), style="yellow" if finding.problem else "")
+        made.add_row(finding.name, printable(value), printable(finding.cure), style="yellow" if finding.problem else "")
     count = sum(bool(finding.problem) for finding in findings)
     show(made, f"{count} to fix" if count else "all is well")

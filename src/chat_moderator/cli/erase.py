@@ -7,6 +7,7 @@ import typer
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, read_settings
 from chat_moderator.cli.output import hint
+from chat_moderator.errors import ConfigError
 
 if TYPE_CHECKING:
     from chat_moderator.config import Settings
@@ -27,6 +28,8 @@ def erase(
     """
     from chat_moderator.cli.stores import use_store  # noqa: PLC0415
 
+    if not author:
+        raise ConfigError("--author", "an id is needed")
     settings = read_settings(config)
     if not yes:
         where = f" on {platform}" if platform else ""

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from chat_moderator.cli.options import DATA, DataOption, JsonOption
-from chat_moderator.cli.output import hint, moment, show, spelt, table, write_lines
+from chat_moderator.cli.output import hint, moment, show, table, write_lines
 from chat_moderator.errors import ConfigError
+from chat_moderator.printable import printable
 from chat_moderator.types import Role
 
 MAX_NAME_LENGTH = 100
@@ -52,7 +53,7 @@ def list_all(data_dir: DataOption = DATA, json: JsonOption = False) -> None:
         return
     made = table("id", "name", "role", "created (UTC)", "revoked (UTC)")
     for key in keys:
-        made.add_row(key.id, spelt(key.name), key.role.value, moment(key.created_at), moment(key.revoked_at))
+        made.add_row(key.id, printable(key.name), key.role.value, moment(key.created_at), moment(key.revoked_at))
     show(made if keys else "there are no keys: `chat-moderator keys create NAME` makes one")
 
 

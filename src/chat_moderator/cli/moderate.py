@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chat_moderator.cli.options import ConfigOption, JsonOption, read_settings
-from chat_moderator.cli.output import note, show, shown, spelt, table, verdict, write_lines
+from chat_moderator.cli.output import note, show, shown, table, verdict, write_lines
 from chat_moderator.errors import ConfigError
+from chat_moderator.printable import printable
 from chat_moderator.types import Message, Verdict
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ def _show(rows: Sequence[tuple[Message, "Decision"]]) -> None:
     made = table("id", "action", "score", "label", "rule", "text")
     for message, decision in rows:
         made.add_row(
-            spelt(message.id),
+            printable(message.id),
             verdict(decision.verdict.value),
             f"{decision.score:.2f}",
             decision.label,
-            spelt(decision.rule),
+            printable(decision.rule),
             shown(message.text, [span for span in decision.assessment.spans if span.label == decision.label]),
         )
     show(made)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chat_moderator.cli.options import DATA, DataOption, JsonOption
-from chat_moderator.cli.output import hint, moment, show, shown, spelt, table, write_lines
+from chat_moderator.cli.output import hint, moment, show, shown, table, write_lines
 from chat_moderator.errors import ConfigError
+from chat_moderator.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,9 +46,9 @@ def list_all(
         made.add_row(
             str(review.id),
             moment(review.record.decided_at),
-            spelt(message.channel),
-            spelt(message.author.name or message.author.id),
-            spelt(decision.rule),
+            printable(message.channel),
+            printable(message.author.name or message.author.id),
+            printable(decision.rule),
             f"{decision.score:.2f}",
             shown(message.text, decision.assessment.spans, limit=200),
         )

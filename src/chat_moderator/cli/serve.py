@@ -7,7 +7,8 @@ import msgspec
 import typer
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, settings_file
-from chat_moderator.cli.output import show, silence, spelt
+from chat_moderator.cli.output import show, silence
+from chat_moderator.printable import printable
 
 if TYPE_CHECKING:
     from chat_moderator.app import App
@@ -67,7 +68,7 @@ def _announce(app: "App", address: str, data_dir: Path, path: Path | None) -> No
             f"chat-moderator {version('chat-moderator')} is ready",
             f"  open  {here}/",
             f"  try   {curl}",
-            f"settings: {spelt(settings)}, data: {spelt(str(data_dir))}",
+            f"settings: {printable(settings)}, data: {printable(str(data_dir))}",
             "Ctrl-C stops it",
         )
     except BrokenPipeError:

@@ -32,6 +32,11 @@ class Cascade:
         """The version of the classifier that answers."""
         return self._classifier.version
 
+    @property
+    def experimental(self) -> tuple[str, ...]:
+        """Labels of the classifier that answers which had too little data to be trusted."""
+        return tuple(getattr(self._classifier, "experimental", ()))
+
     def assess(self, texts: Sequence[str]) -> list[Assessment]:
         """One assessment a text, in order.
 

@@ -4,11 +4,15 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 
 from chat_moderator.errors import StaleLeaseError, TransientError
 from chat_moderator.moderator.moderator import Moderator, Observer, recorded
 from chat_moderator.protocols import AuditStore, Clock, Lease, Queue, TransactionalLease
 from chat_moderator.types import Decision, Record, Struct, now
+
+IDLE: Final = timedelta(milliseconds=250)
+"""How long a lease is waited for before looking whether to stop."""
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +64,7 @@ class Worker:
         pause = self._config.back_off
         while not self._stopping.is_set():
             try:
-                lease = await self._queue.lease(self._config.batch, wait=timedelta(seconds=1))
+                lease = await self._queue.lease(self._config.batch, wait=IDLE)
                 if lease is not None:
                     await self.work(lease)
                 pause = self._config.back_off

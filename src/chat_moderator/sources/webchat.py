@@ -6,9 +6,12 @@ acknowledged, under the same id, and gets the same answer.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
+
+import msgspec
 
 from chat_moderator.errors import ChatModeratorError
 from chat_moderator.protocols import Clock
@@ -16,6 +19,8 @@ from chat_moderator.store.audit import AppendOnce, RecordsAfter
 from chat_moderator.store.database import Store
 from chat_moderator.store.intake import digest_of
 from chat_moderator.types import Assessment, Author, Decision, Message, Outcome, Record, Struct, Verdict, now
+
+log = logging.getLogger(__name__)
 
 CLIENT: Final = "webchat"
 HISTORY: Final = 50
@@ -83,7 +88,7 @@ class WebChat:
 
     async def history(self, room: str) -> list[Posted]:
         """The last 50 messages of a room that were let through, oldest first."""
-        query = RecordsAfter(seq=0, limit=HISTORY, platform="webchat", channel=room, shown=True, newest=True)
+        query = RecordsAfter(seq=0, limit=HISTORY, client=CLIENT, channel=room, shown=True, newest=True)
         return [_posted(record) for record in await self._store.ask(query)]
 
     @contextlib.contextmanager
@@ -110,7 +115,7 @@ class WebChat:
 
     async def release(self, message: Message) -> None:
         """Shows a held message that a moderator approved."""
-        query = RecordsAfter(seq=0, limit=HISTORY, platform="webchat", channel=message.channel, shown=True, newest=True)
+        query = RecordsAfter(seq=0, limit=HISTORY, client=CLIENT, channel=message.channel, shown=True, newest=True)
         for record in await self._store.ask(query):
             if record.message.key == message.key:
                 self._show(record)
@@ -119,12 +124,19 @@ class WebChat:
         """Nothing that this enforcer does needs undoing."""
 
     async def _decide(self, message: Message) -> Decision:
+        """The harsher of what is decided about the text and about the author's name, which everybody sees too."""
+        name = msgspec.structs.replace(message, text=message.author.name)
         try:
             async with asyncio.timeout(self._config.deadline):
-                (decision,) = await self._moderate((message,))
-        except (TimeoutError, ChatModeratorError) as problem:
+                of_text, of_name = await self._moderate((message, name))
+        except Exception as problem:
+            if not isinstance(problem, (TimeoutError, ChatModeratorError)):
+                log.exception("a chat message could not be judged")
             return _failed(self._config.on_failure, problem)
-        return decision
+        if of_name.verdict.severity <= of_text.verdict.severity:
+            return of_text
+        unspanned = msgspec.structs.replace(of_name.assessment, spans=())
+        return msgspec.structs.replace(of_name, rule=f"name: {of_name.rule}", assessment=unspanned)
 
     def _show(self, record: Record) -> None:
         posted = _posted(record)

@@ -14,7 +14,9 @@ def append(context: Context, records: Sequence[Record]) -> list[int]:
     """Writes records, the actions they intend and the reviews they open; returns their places in the feed."""
     if not records:
         return []
-    rows = encode([(record.decided_at.timestamp(), record.decision.verdict, record) for record in records])
+    rows = encode(
+        [(record.decided_at.timestamp(), record.message.client, record.decision.verdict, record) for record in records]
+    )
     context.run(_APPEND, {"rows": rows})
     last = context.connection.last_insert_rowid()
     first = last - len(records) + 1
@@ -72,7 +74,6 @@ class RecordsAfter(Query[list[Record]], frozen=True):
     seq: int
     limit: int
     client: str | None = None
-    platform: str | None = None
     channel: str | None = None
     flagged: bool = False
     shown: bool = False  # allowed, or held and approved
@@ -148,13 +149,12 @@ def decode(rows: str | None) -> list[Record]:
 
 _RECORDS: Final = msgspec.json.Decoder(list[tuple[int, Record, list[Outcome] | None]])
 _FILTERS: Final = {
-    "client": "coalesce(record ->> '$.message.client', '') = :client",
-    "platform": "coalesce(record ->> '$.message.platform', 'api') = :platform",
+    "client": "client = :client",
     "channel": "coalesce(record ->> '$.message.channel', '') = :channel",
 }
 _APPEND = """
-    INSERT INTO decisions (decided_at, verdict, record)
-    SELECT value ->> 0, value ->> 1, value -> 2 FROM json_each(:rows)
+    INSERT INTO decisions (decided_at, client, verdict, record)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value -> 3 FROM json_each(:rows)
 """
 _INTEND = """
     INSERT INTO outbox (seq, action, due)

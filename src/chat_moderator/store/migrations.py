@@ -64,15 +64,17 @@ MIGRATIONS: Final = (
     CREATE TABLE decisions (        -- the audit; its order is the decision feed
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         decided_at REAL NOT NULL,
+        client TEXT NOT NULL,
         verdict TEXT NOT NULL,
         record TEXT NOT NULL
     );
+    CREATE INDEX decisions_client ON decisions (client, seq);
     CREATE INDEX decisions_flagged ON decisions (seq) WHERE verdict <> 'allow';
 
     CREATE VIEW audit AS SELECT
         seq,
         datetime(decided_at, 'unixepoch') AS decided_at,
-        coalesce(record ->> '$.message.client', '') AS client,
+        client,
         coalesce(record ->> '$.message.platform', 'api') AS platform,
         record ->> '$.message.community' AS community,
         record ->> '$.message.channel' AS channel,

@@ -9,7 +9,7 @@ from chat_moderator.text.confusables import look_latin
 from chat_moderator.text.leetspeak import leet_readings
 from chat_moderator.text.mapped import Mapped
 from chat_moderator.text.marks import strip_marks
-from chat_moderator.text.repeats import has_long_run, repeat_readings
+from chat_moderator.text.repeats import has_long_run, has_run, repeat_readings
 
 Known = Callable[[str], bool]
 """Whether the caller has the word in its vocabulary."""
@@ -23,6 +23,8 @@ _LONGEST_WORD: Final = 32  # beyond, no spelling is worth trying
 
 def best_reading(word: Mapped, known: Known) -> Mapped:
     """The first reading that is known, or else the word with its held letters shortened."""
+    if known(word.text) or (word.text.isascii() and not has_run(word.text)):
+        return word
     if found := _first_known(_spellings(word), known):
         return found
     return next(repeat_readings(word)) if has_long_run(word.text) else word

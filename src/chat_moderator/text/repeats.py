@@ -11,6 +11,11 @@ _LONG: Final = 3
 _RUNS_TRIED: Final = 4
 
 
+def has_run(word: str) -> bool:
+    """Whether some character stands twice or more in a row."""
+    return _RUN.search(word) is not None
+
+
 def has_long_run(word: str) -> bool:
     """Whether some character stands three times or more in a row."""
     return any(match.end() - match.start() >= _LONG for match in _RUN.finditer(word))

@@ -40,6 +40,7 @@ _PIECE: Final = re.compile(
 
 # Most tokens of most chats are an ASCII word with punctuation around it: nothing to fold.
 _SIMPLE: Final = re.compile(r"([\"'([{<~*#.,:;]*)([a-z]+(?:'[a-z]+)*)([.,;:?\"')\]}>~*!]*)")
+_WORDLESS: Final = re.compile(r"[0-9]{1,4}|[!-/:-?[-`{-~]+")  # a short number; punctuation but @
 _DOUBLED: Final = re.compile(r"(.)\1+")
 _LONG_RUN: Final = re.compile(r"(.)\1\1")
 _UNREMARKABLE: Final = re.compile(r"[ -$'-~]+")  # printable ASCII but & and %
@@ -67,6 +68,8 @@ def read_token(token: str, known: Known, offset: int = 0) -> list[Word]:
         if match[3]:
             found.append(Word(match[3][:_PUNCTUATION_KEPT], end, offset + len(token)))
         return found
+    if _WORDLESS.fullmatch(token):
+        return [Word(token if token.isdigit() else token[:_PUNCTUATION_KEPT], offset, offset + len(token))]
     if masked := mask(token, known):
         words = [Word(masked, offset, offset + len(token))]
         if masked == LINK:
