@@ -51,9 +51,10 @@ async def test_a_client_sees_only_its_own_records(database: Database) -> None:
 
 async def test_the_same_message_gets_the_first_answer(database: Database) -> None:
     message = make_message("hello", id="once")
-    first = await database.execute(AppendOnce(record=make_record(message), digest=digest_of("hello")))
-    again = await database.execute(AppendOnce(record=make_record(message, Verdict.BLOCK), digest=digest_of("hello")))
-    assert again == first
+    first, new = await database.execute(AppendOnce(record=make_record(message), digest=digest_of("hello")))
+    assert new
+    other = make_record(message, Verdict.BLOCK)
+    assert await database.execute(AppendOnce(record=other, digest=digest_of("hello"))) == (first, False)
     other = make_record(make_message("other", id="once"))
     with pytest.raises(ConflictError):
         await database.execute(AppendOnce(record=other, digest=digest_of("other")))

@@ -79,8 +79,8 @@ class WebChat:
         received = self._clock()
         decision = await self._decide(message)
         record = Record(message, decision, received, self._clock())
-        kept = await self._store.execute(AppendOnce(record=record, digest=digest_of(message.text)))
-        if kept.received_at == received:
+        kept, new = await self._store.execute(AppendOnce(record=record, digest=digest_of(message.text)))
+        if new:
             self._committed((kept,))
             if kept.decision.verdict is Verdict.ALLOW:
                 self._show(kept)

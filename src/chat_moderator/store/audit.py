@@ -39,18 +39,18 @@ class Append(Command[list[int]], frozen=True):
         return append(context, self.records)
 
 
-class AppendOnce(Command[Record], frozen=True):
-    """Writes one record unless its message key has one already; returns the one that counts.
+class AppendOnce(Command[tuple[Record, bool]], frozen=True):
+    """Writes one record unless its message key has one already; returns the one that counts, and whether it is new.
 
     Raises:
         ConflictError: the key was used for another text.
     """
 
-    result: ClassVar[Any] = Record
+    result: ClassVar[Any] = tuple[Record, bool]
     record: Record
     digest: int
 
-    def apply(self, context: Context) -> Record:
+    def apply(self, context: Context) -> tuple[Record, bool]:
         key = encode(key_of(self.record.message))
         known = next(iter(context.connection.execute("SELECT digest, decision FROM seen WHERE key = ?", (key,))), None)
         if known is not None:
@@ -58,13 +58,13 @@ class AppendOnce(Command[Record], frozen=True):
             record = find(context, seq) if seq is not None else None
             if digest != self.digest or record is None:
                 raise ConflictError(0, self.record.message.id)
-            return record
+            return record, False
         (seq,) = append(context, (self.record,))
         context.run(
             "INSERT INTO seen (key, digest, at, seq, decision) VALUES (?, ?, ?, 0, ?)",
             (key, self.digest, context.at, seq),
         )
-        return msgspec.structs.replace(self.record, seq=seq)
+        return msgspec.structs.replace(self.record, seq=seq), True
 
 
 class RecordsAfter(Query[list[Record]], frozen=True):
