@@ -180,3 +180,8 @@ async def test_the_page_and_its_parts_come_with_a_strict_policy(gateway: Gateway
         assert answer.headers["referrer-policy"] == "no-referrer"
     for path in ("/chat/chat.html", "/chat/__init__.py", "/chat/..%2f__init__.py"):
         assert (await gateway.http.get(path)).status_code == 404
+
+
+async def test_a_slash_too_many_leads_back_to_the_page(gateway: Gateway) -> None:
+    answer = await gateway.http.get("/chat/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "../chat")

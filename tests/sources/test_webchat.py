@@ -38,10 +38,17 @@ def observer() -> CountingObserver:
 
 
 @pytest.fixture
-async def chat(store: Database, classifier: WordClassifier, observer: CountingObserver) -> AsyncIterator[WebChat]:
+def config() -> Config:
+    return Config(deadline=30.0)
+
+
+@pytest.fixture
+async def chat(
+    store: Database, classifier: WordClassifier, observer: CountingObserver, config: Config
+) -> AsyncIterator[WebChat]:
     policy = ThresholdPolicy(PolicyConfig(), actions=("delete", "hold", "reply"))
     moderator = Moderator(Cascade([("words", classifier)]), policy)
-    yield WebChat(store, moderator.moderate, observer.decided, config=Config(deadline=0.2))
+    yield WebChat(store, moderator.moderate, observer.decided, config=config)
     classifier.answer.set()
     await moderator.aclose()
 
@@ -86,6 +93,7 @@ async def test_a_name_is_judged_as_well(chat: WebChat) -> None:
     assert record.decision.assessment.spans == ()
 
 
+@pytest.mark.parametrize("config", [Config(deadline=0.05)])
 async def test_no_verdict_in_time_holds_once_whatever_comes_later(
     chat: WebChat, store: Database, classifier: WordClassifier
 ) -> None:

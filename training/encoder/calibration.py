@@ -20,7 +20,6 @@ _BENIGN_HELD: Final = 0.003  # of benign chat, by any one label; there are sever
 _BENIGN_REMOVED: Final = 0.001
 _FINE_HELD: Final = 0.03  # of written lines that are fine, alarming as they are meant to look
 _FINE_REMOVED: Final = 0.01
-_STEEPEST: Final = 2.5
 
 
 class Line(NamedTuple):
@@ -33,8 +32,8 @@ class Line(NamedTuple):
 def lines(rows: Sequence[Row], logits: NDArray[np.float32]) -> list[Line]:
     """One line a label, from rows no training saw.
 
-    First a probability (Platt, 1999) on a mixture like chat; then moved so far that benign chat and fine written lines
-    stay below the shares above, the two bounds fixing the line where the probability alone would break them.
+    First a probability (Platt, 1999) on a mixture like chat; then moved down as far as it takes to keep benign chat and
+    fine written lines within the shares above.
     """
     targets = np.array([row.labels for row in rows], np.float32)
     benign = np.array([row.source in _BENIGN for row in rows])
@@ -51,10 +50,8 @@ def lines(rows: Sequence[Row], logits: NDArray[np.float32]) -> list[Line]:
             max(_quantile(logits[benign & innocent, column], a), _quantile(logits[fine & innocent, column], b))
             for a, b in ((_BENIGN_HELD, _FINE_HELD), (_BENIGN_REMOVED, _FINE_REMOVED))
         )
-        at_half, at_most = -offset / slope, (np.log(REMOVED / (1 - REMOVED)) - offset) / slope
-        at_half, at_most = max(at_half, hold), max(at_most, remove)
-        slope = min(_STEEPEST, float(np.log(REMOVED / (1 - REMOVED)) / max(at_most - at_half, 1e-3)))
-        found.append(Line(slope, float(np.log(REMOVED / (1 - REMOVED)) - slope * at_most)))
+        offset = min(offset, -slope * hold, float(np.log(REMOVED / (1 - REMOVED))) - slope * remove)
+        found.append(Line(slope, offset))
     return found
 
 

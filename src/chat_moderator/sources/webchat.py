@@ -15,7 +15,7 @@ import msgspec
 
 from chat_moderator.errors import ChatModeratorError
 from chat_moderator.protocols import Clock
-from chat_moderator.store.audit import AppendOnce, RecordsAfter
+from chat_moderator.store.audit import AppendOnce, FindByKey, RecordsAfter
 from chat_moderator.store.database import Store
 from chat_moderator.store.intake import digest_of
 from chat_moderator.types import Assessment, Author, Decision, Message, Outcome, Record, Struct, Verdict, now
@@ -115,10 +115,9 @@ class WebChat:
 
     async def release(self, message: Message) -> None:
         """Shows a held message that a moderator approved."""
-        query = RecordsAfter(seq=0, limit=HISTORY, client=CLIENT, channel=message.channel, shown=True, newest=True)
-        for record in await self._store.ask(query):
-            if record.message.key == message.key:
-                self._show(record)
+        record = await self._store.ask(FindByKey(message=message))
+        if record is not None:
+            self._show(record)
 
     async def undo(self, message: Message, outcome: Outcome) -> None:
         """Nothing that this enforcer does needs undoing."""

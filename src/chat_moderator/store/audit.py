@@ -7,7 +7,7 @@ import msgspec
 
 from chat_moderator.errors import ConflictError
 from chat_moderator.store.database import Command, Context, Query, encode, key_of
-from chat_moderator.types import Outcome, Record, Verdict
+from chat_moderator.types import Message, Outcome, Record, Verdict
 
 
 def append(context: Context, records: Sequence[Record]) -> list[int]:
@@ -102,6 +102,17 @@ class FindRecord(Query[Record | None], frozen=True):
 
     def answer(self, context: Context) -> Record | None:
         return find(context, self.seq)
+
+
+class FindByKey(Query[Record | None], frozen=True):
+    """The record that answered for a message's key, where a caller may ask again; None where there is none."""
+
+    result: ClassVar[Any] = Record | None
+    message: Message
+
+    def answer(self, context: Context) -> Record | None:
+        seq = context.value("SELECT decision FROM seen WHERE key = ?", (encode(key_of(self.message)),))
+        return find(context, seq) if seq is not None else None
 
 
 class LastSeq(Query[int], frozen=True):
