@@ -205,5 +205,5 @@ def test_the_page_works_behind_a_path_prefix(window: MakeWindow, server: Running
     ada.page.route_web_socket(lambda _: True, lambda socket: sockets.append(socket.url))
     ada.open(f"{prefix}/chat")
     assert all(address.startswith(prefix) for address in ada.addresses)
-    assert len(ada.addresses) == 3
+    assert len(ada.addresses) == 4
     assert re.fullmatch(prefix.replace("http", "ws") + r"/v1/chat/lobby\?author=\w+", sockets[0])

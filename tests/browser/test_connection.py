@@ -124,7 +124,8 @@ def test_tries_to_connect_again_come_ever_more_slowly_and_not_all_at_one_time(
     window: MakeWindow, server: Running
 ) -> None:
     ada = window()
-    ada.page.clock.install()
+    ada.page.clock.install(time=0)
+    ada.page.clock.pause_at(1000)  # or time would pass by itself as well
     ada.page.route_web_socket(lambda _: True, lambda socket: socket.close())
     ada.page.add_init_script(COUNTING)
     ada.page.goto(f"{server.url}/chat")
