@@ -21,8 +21,8 @@ _CHUNK_CHARACTERS: Final = 262_144
 _SHORT: Final = 12
 _VARIED: Final = 0.6
 """Where fewer than 60% of more than 12 tokens differ, each counts once: said ten times is not ten times as bad."""
-_WINDOW: Final = 32
-_STEP: Final = 16
+_WINDOW: Final = 20
+_STEP: Final = 10
 
 _SPEAKS: Final = 1
 _ALONE: Final = 2
@@ -108,9 +108,9 @@ class NgramClassifier:
         starts = np.cumsum(lengths) - lengths
         begin = starts[filled]
         scores[filled] = self._weights.probabilities(np.add.reduceat(sums, begin), np.add.reduceat(counts, begin))
-        for index in np.flatnonzero(lengths > _WINDOW).tolist():
-            here = slice(starts[index], starts[index] + lengths[index])
-            scores[index] = self._windows(sums[here], counts[here])
+        long = np.flatnonzero(lengths > _WINDOW)
+        if len(long):
+            scores[long] = self._worst_stretches(sums, counts, starts[long], lengths[long])
         return scores
 
     def _look_up(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -206,16 +206,26 @@ class NgramClassifier:
         telling = np.flatnonzero(pairs)
         sums[places[telling]] += self._weights.values[pairs[telling]]
 
-    def _windows(self, sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The highest score of any stretch of 32 tokens, so that no padding drowns what was said."""
-        starts = np.arange(0, len(counts) - _STEP, _STEP)
+    def _worst_stretches(
+        self,
+        sums: NDArray[np.float32],
+        counts: NDArray[np.float32],
+        starts: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """For each long text the highest scores of any 20 tokens in a row, so that no padding drowns what was said."""
+        stretches = (lengths - _WINDOW + _STEP - 1) // _STEP + 1
+        first = np.cumsum(stretches) - stretches
+        step = np.arange(stretches.sum()) - np.repeat(first, stretches)
+        begin = np.repeat(starts, stretches) + step * _STEP
+        end = np.minimum(begin + _WINDOW, np.repeat(starts + lengths, stretches))
+        # Whole numbers below 2**53 keep their differences exact.
         total = np.concatenate([np.zeros((1, sums.shape[1])), np.cumsum(sums, axis=0, dtype=np.float64)])
-        features = np.concatenate([[0.0], np.cumsum(counts, dtype=np.float64)])
-        ends = np.minimum(starts + _WINDOW, len(counts))
+        features = np.concatenate([np.zeros(1), np.cumsum(counts, dtype=np.float64)])
         scores = self._weights.probabilities(
-            (total[ends] - total[starts]).astype(np.float32), (features[ends] - features[starts]).astype(np.float32)
+            (total[end] - total[begin]).astype(np.float32), (features[end] - features[begin]).astype(np.float32)
         )
-        highest: NDArray[np.float32] = scores.max(axis=0)
+        highest: NDArray[np.float32] = np.maximum.reduceat(scores, first)
         return highest
 
     def _explain(self, text: str, scores: NDArray[np.float32]) -> tuple[Span, ...]:
