@@ -78,7 +78,7 @@ def main(  # noqa: PLR0917 - a command line
         begin = start(prepared)
         wide = [
             fit(add_head(begin, SEED + number), *_labelled(training, labels), pieces.read,
-                Plan(f"teacher-{number}", work, teacher_epochs, SEED + number), progress)
+                Plan(f"teacher-{number}", prepared.folder, teacher_epochs, SEED + number), progress)
             for number in range(teachers)
         ]  # fmt: skip
         sequences = [pieces.read(row.text) for row in training]
@@ -86,10 +86,12 @@ def main(  # noqa: PLR0917 - a command line
         frequency = np.array([counted[number] for number in range(len(chosen.pieces))])
         small = narrow(wide[0] if wide else add_head(begin, SEED), frequency, dimensions=DIMENSIONS, width=WIDTH)
         if wide:
-            soft = _soft(wide, sequences, work)
+            soft = _soft(wide, sequences, prepared.folder)
             labels = np.where(np.isnan(labels), soft, _HARD_SHARE * labels + (1 - _HARD_SHARE) * soft)
         training, targets = _labelled(training, labels)
-        small = fit(small, training, targets, pieces.read, Plan("student", work, student_epochs, SEED), progress)
+        small = fit(
+            small, training, targets, pieces.read, Plan("student", prepared.folder, student_epochs, SEED), progress
+        )
     calibrating = [row for row in rows if row.part == "calibrate" and pieces.read(row.text)]
     found = EncoderNetwork(quantise(small)).logits([pieces.read(row.text)[:64] for row in calibrating])
     adjusted = lines(calibrating, found)

@@ -21,18 +21,17 @@ _SEED: Final = 11
 
 
 class Prepared(NamedTuple):
-    """Everything that training starts from. `known` are the words of the text layer."""
+    """Everything that training starts from. `known` is for the text layer, `folder` for checkpoints."""
 
     rows: list[Row]
     known: frozenset[str]
     vocabulary: Vocabulary
     source: Source
     data: dict[str, str]
+    folder: Path
 
 
-def prepare(  # noqa: PLR0917 - where things are
-    data: Path, corpus: Path, wheel: Path, work: Path, console: Console, *, share_alike: bool
-) -> Prepared:
+def prepare(data: Path, corpus: Path, wheel: Path, work: Path, console: Console, *, share_alike: bool) -> Prepared:
     """Rows that may be trained or calibrated on, and the pieces to read them with.
 
     Raises:
@@ -41,14 +40,14 @@ def prepare(  # noqa: PLR0917 - where things are
     hashes = fingerprint(data, corpus)
     source = read(wheel)
     name = hashlib.sha256(repr([sorted(hashes.items()), source.sha256, share_alike]).encode()).hexdigest()[:12]
-    stored = work / f"prepared-{name}.msgpack"
-    table = work / f"prepared-{name}.npz"
+    folder = work / name
+    stored, table = folder / "rows.msgpack", folder / "pieces.npz"
     if stored.is_file() and table.is_file():
         rows = msgspec.msgpack.decode(stored.read_bytes(), type=list[Row])
         with np.load(table, allow_pickle=False) as arrays:
             words, pieces = (arrays[key].tobytes().decode().split("\n") for key in ("known", "pieces"))
             kept = Vocabulary(pieces, arrays["scores"].tolist(), arrays["table"])
-        return Prepared(rows, frozenset(words), kept, source, hashes)
+        return Prepared(rows, frozenset(words), kept, source, hashes, folder)
     console.print("reading the sets")
     rows = thinned(gather(data, corpus, share_alike=share_alike), random.Random(_SEED))
     assume(rows)
@@ -56,7 +55,7 @@ def prepare(  # noqa: PLR0917 - where things are
     console.print(f"{len(texts):,} rows to train on; choosing pieces")
     known = vocabulary(texts)
     chosen = choose(source, texts, known.__contains__)
-    work.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     np.savez(
         table,
         known=np.frombuffer("\n".join(sorted(known)).encode(), np.uint8),
@@ -65,7 +64,7 @@ def prepare(  # noqa: PLR0917 - where things are
         table=chosen.table,
     )
     stored.write_bytes(msgspec.msgpack.encode(rows))
-    return Prepared(rows, known, chosen, source, hashes)
+    return Prepared(rows, known, chosen, source, hashes, folder)
 
 
 def start(prepared: Prepared) -> dict[str, NDArray[np.float32]]:
