@@ -98,11 +98,11 @@ def test_abuse_scores_higher_than_what_only_sounds_like_it(fine: str, abuse: str
 
 
 def test_disguised_abuse_is_still_abuse() -> None:
-    plain = toxicity("you are a fucking idiot")
+    plain = toxicity("you absolute fucking idiot")
     for disguised in (
-        "you are a f u c k i n g idiot",
-        "you are a fu\u0441king idi\u043et",
-        "you are a fuck\u200bing idiot",
+        "you absolute f u c k i n g idiot",
+        "you absolute fu\u0441king idi\u043et",
+        "you absolute fuck\u200bing idiot",
     ):
         assert abs(toxicity(disguised) - plain) < 0.1, disguised
 

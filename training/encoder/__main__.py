@@ -53,6 +53,7 @@ def main(  # noqa: PLR0917 - a command line
     """Trains teachers on DATA and the written corpus, then the small encoder on their word and the labels'."""
     console = Console()
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
     columns = (
         TextColumn("{task.description:32}"),
         BarColumn(),

@@ -32,7 +32,7 @@ _SHARE: Final = {
 _TIMES: Final = {
     "cold_zh": 0.5,
     "convabuse": 3.0,
-    "corpus": 4.0,
+    "corpus": 3.0,
     "davidson": 0.7,
     "degibert": 0.7,
     "goemotions": 0.6,

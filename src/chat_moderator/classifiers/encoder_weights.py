@@ -16,6 +16,7 @@ from chat_moderator.errors import ConfigError
 
 BUNDLED: Final = Path(__file__).parent / "weights" / "encoder"
 _KEY: Final = "classifiers.encoder.model"
+_DAMAGED: Final = (KeyError, ValueError, IndexError, TypeError, EOFError)
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ class EncoderWeights:
             scores = arrays.pop("piece_scores").tolist()
             known = frozenset(arrays.pop("known").tolist())
             self.network = EncoderNetwork(arrays)
-        except (KeyError, ValueError, IndexError, zipfile.BadZipFile, zlib.error) as error:
+        except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
             raise ConfigError(_KEY, f"{path} does not hold an encoder: {error}") from error
         expected = (len(pieces), len(scores), len(self.metadata.labels))
         if expected != (self.network.pieces, self.network.pieces, self.network.outputs):

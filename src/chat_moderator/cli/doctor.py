@@ -24,6 +24,9 @@ LIBRARIES: Final = ("apsw", "litestar", "msgspec", "numpy", "uvicorn")
 SLOW: Final = 60.0
 """Seconds that the oldest message may wait while a server runs."""
 
+PATIENCE: Final = 5.0
+"""Seconds that the serving process may take to say how full its queue is."""
+
 TO_FIX: Final = 1
 
 
@@ -120,6 +123,10 @@ async def _data(directory: Path, settings: "Settings") -> list[Finding]:
             findings += await _stored(store, served=served)
             keys = await _any_key(store)
         return [*findings, _address(settings, served=served, keys=keys)]
+    except TimeoutError:
+        stuck = f"process {owner(directory)} has it and does not answer"
+        findings.append(Finding("data", str(directory), stuck, "restart that process"))
+        return [*findings[:-2], findings[-1], _address(settings, served=True, keys=True)]
     except ChatModeratorError as problem:
         cure = "see the message; a damaged database is replaced by `chat-moderator restore BACKUP`"
         damaged = Finding("data", str(directory), str(problem), cure)
@@ -133,13 +140,15 @@ async def _any_key(store: "Store") -> bool:
 
 
 async def _stored(store: "Store", *, served: bool) -> list[Finding]:
+    import asyncio  # noqa: PLC0415
+
     from chat_moderator.store.intake import AskDepth  # noqa: PLC0415
     from chat_moderator.store.outbox import OutboxDepth  # noqa: PLC0415
     from chat_moderator.store.retention import CheckIntegrity  # noqa: PLC0415
 
+    depth = await asyncio.wait_for(store.ask(AskDepth()), PATIENCE)
     integrity = await store.ask(CheckIntegrity())
     broken = integrity != "ok"
-    depth = await store.ask(AskDepth())
     outbox = await store.ask(OutboxDepth())
     age = depth.oldest.total_seconds()
     late = served and age > SLOW
