@@ -141,14 +141,15 @@ def train(rows: list[Row], out: Path, metadata: dict[str, Any], console: Console
         features, frequency = features[:, buckets], frequency[buckets]
         labels = np.array([row.labels for row in rows], np.float32)
         row_weights = np.array([SOURCE_WEIGHT.get(row.source, 1.0) for row in rows], np.float32)
-        row_weights[[row.id.endswith("~") for row in rows]] *= COPY_WEIGHT
+        original = np.array([not row.id.endswith("~") for row in rows])
+        row_weights[~original] *= COPY_WEIGHT
         weights = np.zeros((len(buckets), len(LABELS)), np.float32)
         bias = np.zeros(len(LABELS), np.float32)
         counted: dict[str, tuple[int, int]] = {}
         for column, label in enumerate(LABELS):
             here = np.flatnonzero(training & ~np.isnan(labels[:, column]))
             targets = labels[here, column]
-            counted[label] = (len(here), int((targets >= 0.5).sum()))
+            counted[label] = (int(original[here].sum()), int((original[here] & (targets >= 0.5)).sum()))
             found = fit(features[here], targets, row_weights[here], penalty=PENALTY, iterations=ITERATIONS)
             there = np.flatnonzero(calibrating & ~np.isnan(labels[:, column]))
             logits = features[there] @ found.weights + found.bias

@@ -27,7 +27,7 @@ from chat_moderator.sources import webchat
 from chat_moderator.sources.webchat import WebChat
 from chat_moderator.store.database import Database
 from chat_moderator.store.outbox import OutboxDepth
-from chat_moderator.store.retention import Forget
+from chat_moderator.store.retention import EraseAuthor, Forget
 from chat_moderator.store.socket import StoreServer
 from chat_moderator.store.sqlite_audit import SqliteAudit
 from chat_moderator.types import Struct, now
@@ -153,7 +153,7 @@ class App:
             self.store, self.actions, {webchat.CLIENT: self.chat}, self.chat, config=settings.outbox
         )
         self._feeds = [SinkFeed(self.store, name, sink) for name, sink in self._sinks]
-        self._socket = StoreServer(self.store)
+        self._socket = StoreServer(self.store, instead={EraseAuthor: self._erase})
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -197,9 +197,12 @@ class App:
     async def erase(self, author_id: str, platform: str | None) -> int:
         """Removes text and name of an author from every table and file; returns how many rows changed."""
         changed = await self.audit.erase(author_id, platform=platform)
-        for _, sink in self._sinks:
-            await sink.erase(author_id)
+        for feed in self._feeds:
+            await feed.erase(author_id, platform=platform)
         return changed
+
+    async def _erase(self, command: EraseAuthor) -> int:
+        return await self.erase(command.author_id, command.platform)
 
     def health(self) -> Health:
         """How things stand."""

@@ -178,8 +178,8 @@ class Sink(Protocol):
             TransientError: the same records come again later.
         """
 
-    async def erase(self, author_id: str) -> None:
-        """Removes text and name of an author from what this sink keeps where it can."""
+    async def erase(self, author_id: str, *, platform: str | None = None) -> None:
+        """Removes text and name of an author, of one platform where given, from what this sink keeps where it can."""
 
     async def aclose(self) -> None:
         """Lets go of files and connections."""

@@ -78,7 +78,8 @@ def test_reviews_are_listed_and_resolved_once(data: Path) -> None:
 def test_an_authors_texts_and_name_leave_every_file(data: Path) -> None:
     author, sink = Author("u-canary", "Canary Name"), data / "decisions.jsonl"
     hold(data, "canary text", author)
-    if not (data / "moderator.sock").exists():  # no server writes the sink's file
+    served = (data / "moderator.sock").exists()
+    if not served:  # no server writes the sink's file
         record = make_record(make_message("canary text", author=author))
         sink.write_bytes(msgspec.json.encode(record) + b"\n")
     until(lambda: b"canary text" in sink.read_bytes())
@@ -88,7 +89,7 @@ def test_an_authors_texts_and_name_leave_every_file(data: Path) -> None:
     assert kept_in(data, b"canary text") != []
     done = in_data(data, "erase", "--author", author.id, "--config", settings, given="y\n")
     assert done.out.endswith("rows without text and name now: 1\n")
-    assert str(sink) in done.err
+    assert served or str(sink) in done.err
     assert kept_in(data, b"canary text") == []
     assert kept_in(data, b"Canary Name") == []
 

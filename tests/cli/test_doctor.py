@@ -1,11 +1,13 @@
+import signal
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chat_moderator.cli import checkup
 from tests.cli.commands import Done, bury, command
-from tests.running import Running, free_port
+from tests.running import Running, free_port, serving
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +43,17 @@ def test_it_says_who_serves_the_data(idle_server: Running) -> None:
     assert f"process {idle_server.process.pid} serves it" in found["data"]["value"]
     assert found["integrity"]["value"] == "ok"
     assert "waiting" in found["queue"]["value"]
+
+
+def test_a_server_that_does_not_answer_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup, "PATIENCE", 0.3)
+    data = tmp_path / "data"
+    data.mkdir()
+    with serving(data) as running:
+        running.process.send_signal(signal.SIGSTOP)
+        found = findings(command("doctor", "--json"))
+        running.process.send_signal(signal.SIGCONT)
+    assert found["data"]["problem"] == f"process {running.process.pid} has it and does not answer"
 
 
 def test_dead_letters_are_something_to_fix() -> None:

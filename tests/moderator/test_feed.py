@@ -24,7 +24,7 @@ class ListSink:
             raise self.failures.pop(0)
         self.seqs += [record.seq for record in records]
 
-    async def erase(self, author_id: str) -> None:
+    async def erase(self, author_id: str, *, platform: str | None = None) -> None:
         """Nothing is kept."""
 
     async def aclose(self) -> None:

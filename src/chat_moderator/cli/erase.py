@@ -1,6 +1,6 @@
 """`erase`: an author's texts and name, gone from every table and file."""
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,21 +35,23 @@ def erase(
         where = f" on {platform}" if platform else ""
         typer.confirm(f"Erase all texts and the name of author {author!r}{where} for good?", abort=True, err=True)
     changed = use_store(data_dir, lambda store: _erase(store, settings, author, platform))
-    for table in settings.sinks:
-        if "path" in table:
-            hint(f"written anew without them: {Path(table['path']).absolute()}")
     typer.echo(f"rows without text and name now: {changed}")
 
 
 async def _erase(store: "Store", settings: "Settings", author: str, platform: str | None) -> int:
     from chat_moderator import registry  # noqa: PLC0415
+    from chat_moderator.store.database import Database  # noqa: PLC0415
     from chat_moderator.store.sqlite_audit import SqliteAudit  # noqa: PLC0415
 
     changed = await SqliteAudit(store).erase(author, platform=platform)
+    if not isinstance(store, Database):  # the process that serves has its own sinks forget
+        return changed
     for index, table in enumerate(settings.sinks):
         own = {key: value for key, value in table.items() if key != "type"}
         kind, own_config = registry.configure("sink", str(table.get("type")), own, path=f"sinks[{index}]")
         sink = kind(own_config) if own_config is not None else kind()
-        await sink.erase(author)
+        await sink.erase(author, platform=platform)
+        if "path" in table:
+            hint(f"written anew without them: {os.path.abspath(table['path'])}")
         await sink.aclose()
     return changed

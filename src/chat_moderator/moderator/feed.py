@@ -27,6 +27,7 @@ class SinkFeed:
         self._sink = sink
         self._wake = asyncio.Event()
         self._stopping = False
+        self._turn = asyncio.Lock()
 
     def wake(self) -> None:
         """Looks for new records now."""
@@ -59,7 +60,16 @@ class SinkFeed:
                 continue
         await self._sink.aclose()
 
+    async def erase(self, author_id: str, *, platform: str | None) -> None:
+        """Has the sink forget an author; what it is handed afterwards is read anew."""
+        async with self._turn:
+            await self._sink.erase(author_id, platform=platform)
+
     async def _feed(self) -> bool:
+        async with self._turn:
+            return await self._hand_over()
+
+    async def _hand_over(self) -> bool:
         seq = await self._store.ask(Cursor(name=self._name))
         records = await self._store.ask(RecordsAfter(seq=seq, limit=BATCH))
         if not records:

@@ -38,10 +38,10 @@ class JsonlSink:
         async with self._lock:
             await asyncio.to_thread(self._append, msgspec.json.Encoder().encode_lines(records))
 
-    async def erase(self, author_id: str) -> None:
+    async def erase(self, author_id: str, *, platform: str | None = None) -> None:
         """Writes the file anew without the author's texts and name."""
         async with self._lock:
-            await asyncio.to_thread(self._rewrite, author_id)
+            await asyncio.to_thread(self._rewrite, author_id, platform)
 
     async def aclose(self) -> None:
         """The file is closed after every batch."""
@@ -55,14 +55,15 @@ class JsonlSink:
         except OSError as problem:
             raise TransientError(f"{self._path} cannot be written: {problem.strerror}") from problem
 
-    def _rewrite(self, author_id: str) -> None:
+    def _rewrite(self, author_id: str, platform: str | None) -> None:
         decoder, encoder = msgspec.json.Decoder(Record), msgspec.json.Encoder()
         staged = self._path.with_name(f"{self._path.name}.new")
         with self._path.open("rb") as old, staged.open("wb") as new:
             for line in old:
                 record = decoder.decode(line)
-                if record.message.author.id == author_id:
-                    blank = msgspec.structs.replace(record.message, text="", author=Author(id=author_id))
+                message = record.message
+                if message.author.id == author_id and platform in {None, message.platform}:
+                    blank = msgspec.structs.replace(message, text="", author=Author(id=author_id))
                     new.write(encoder.encode(msgspec.structs.replace(record, message=blank)) + b"\n")
                 else:
                     new.write(line)

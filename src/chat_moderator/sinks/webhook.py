@@ -36,7 +36,7 @@ class WebhookSink:
         except PermanentError as problem:
             raise TransientError(str(problem)) from problem
 
-    async def erase(self, author_id: str) -> None:
+    async def erase(self, author_id: str, *, platform: str | None = None) -> None:
         """Nothing is kept here."""
 
     async def aclose(self) -> None:

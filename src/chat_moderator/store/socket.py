@@ -7,8 +7,11 @@ its number.
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar, Union
 
 import msgspec
@@ -40,11 +43,24 @@ _REQUEST: Final = msgspec.msgpack.Decoder(tuple[int, Union[_REQUESTS]])  # type:
 _ANSWER: Final = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw, list[str] | None])
 
 
-class StoreServer:
-    """Serves a database on `moderator.sock` beside it; only the same user may connect."""
+_NOTHING: Final = MappingProxyType[type[Command[Any]], Callable[[Any], Awaitable[Any]]]({})
 
-    def __init__(self, database: Database) -> None:
+log = logging.getLogger(__name__)
+
+
+class StoreServer:
+    """Serves a database on `moderator.sock` beside it; only the same user may connect.
+
+    Args:
+        database: what is served.
+        instead: what this process does in the place of a command, where the database is not all that it concerns.
+    """
+
+    def __init__(
+        self, database: Database, *, instead: Mapping[type[Command[Any]], Callable[[Any], Awaitable[Any]]] = _NOTHING
+    ) -> None:
         self._database = database
+        self._instead = instead
         self.path = database.path.parent / SOCKET
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -55,6 +71,10 @@ class StoreServer:
         mask = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._serve, str(self.path))
+        except OSError as problem:
+            raise ConfigError(
+                "data_dir", f"{self.path} cannot be a socket, name a shorter directory: {problem}"
+            ) from problem
         finally:
             os.umask(mask)
 
@@ -87,12 +107,17 @@ class StoreServer:
         number, request = _REQUEST.decode(frame)
         try:
             result: Any
-            if isinstance(request, Command):
+            if type(request) in self._instead:
+                result = await self._instead[type(request)](request)
+            elif isinstance(request, Command):
                 result = await self._database.execute(request)
             else:
                 result = await self._database.ask(request)
         except ChatModeratorError as error:
             answer = [number, None, [type(error).__name__, *map(str, error.args)]]
+        except Exception as error:
+            log.exception("a request of another process failed in a way that was not foreseen")
+            answer = [number, None, [TransientError.__name__, f"{type(error).__name__}: {error}"]]
         else:
             answer = [number, result, None]
         _write(writer, msgspec.msgpack.encode(answer))
