@@ -56,6 +56,7 @@ def test_commands_run_and_answer_as_shown(block: Block, tmp_path: Path, server: 
     lines = [line for line in block.text.splitlines() if not SHOWN.match(line)]
     if not "".join(lines).strip():
         return
+    (tmp_path / "data").symlink_to(server.directory)  # where the commands look by themselves
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     script = server.address("set -e\n" + "\n".join(lines))
     done = subprocess.run(

@@ -1,6 +1,5 @@
 """`erase`: an author's texts and name, gone from every table and file."""
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +51,6 @@ async def _erase(store: "Store", settings: "Settings", author: str, platform: st
         sink = kind(own_config) if own_config is not None else kind()
         await sink.erase(author, platform=platform)
         if "path" in table:
-            hint(f"written anew without them: {os.path.abspath(table['path'])}")
+            hint(f"written anew without them: {table['path']}")
         await sink.aclose()
     return changed
