@@ -21,7 +21,16 @@ from training.disguises import disguise
 from training.export import most_telling, quantise, save
 from training.features import Extractor, vocabulary, word_hash
 from training.linear import calibrate, fit
-from training.rows import CORPUS, SHARE_ALIKE, TRAINABLE, Row, load, load_corpus
+from training.rows import (
+    CORPUS,
+    DIAGNOSTIC,
+    EVALUATION_ONLY,
+    SHARE_ALIKE,
+    TRAINABLE,
+    Row,
+    load,
+    load_corpus,
+)
 
 SEED: Final = 20
 PENALTY: Final = 7e-7
@@ -59,14 +68,15 @@ app = typer.Typer(add_completion=False)
 
 
 def gather(data: Path, corpus: Path, *, share_alike: bool) -> list[Row]:
-    """Every row that may be trained or calibrated on; a text that is also in a test part is left out.
+    """Every row that may be trained or calibrated on; a text that is measured on anywhere is left out.
 
     Raises:
         ConfigError: a set is missing or malformed.
     """
     names = [name for name in TRAINABLE if share_alike or name not in SHARE_ALIKE]
     rows = [row for name in names for row in load(name, data)] + load_corpus(corpus)
-    tested = {_same(row.text) for row in rows if row.part == "test"}
+    measured = [row for name in (*DIAGNOSTIC, *EVALUATION_ONLY) for row in load(name, data)]
+    tested = {_same(row.text) for row in [*rows, *measured] if row.part == "test"}
     return [row for row in rows if row.part != "test" and row.text.strip() and _same(row.text) not in tested]
 
 

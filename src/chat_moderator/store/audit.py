@@ -10,13 +10,17 @@ from chat_moderator.store.database import Command, Context, Query, encode, key_o
 from chat_moderator.types import Message, Outcome, Record, Verdict
 
 
-def append(context: Context, records: Sequence[Record]) -> list[int]:
+def rows_of(records: Sequence[Record]) -> str:
+    """Records as the rows that `append` writes."""
+    return encode(
+        [(record.decided_at.timestamp(), record.message.client, record.decision.verdict, record) for record in records]
+    )
+
+
+def append(context: Context, records: Sequence[Record], rows: str) -> list[int]:
     """Writes records, the actions they intend and the reviews they open; returns their places in the feed."""
     if not records:
         return []
-    rows = encode(
-        [(record.decided_at.timestamp(), record.message.client, record.decision.verdict, record) for record in records]
-    )
     context.run(_APPEND, {"rows": rows})
     last = context.connection.last_insert_rowid()
     first = last - len(records) + 1
@@ -35,8 +39,12 @@ class Append(Command[list[int]], frozen=True):
     result: ClassVar[Any] = list[int]
     records: tuple[Record, ...]
 
+    def prepare(self) -> str:
+        """See `rows_of`."""
+        return rows_of(self.records)
+
     def apply(self, context: Context) -> list[int]:
-        return append(context, self.records)
+        return append(context, self.records, context.prepared)
 
 
 class AppendOnce(Command[tuple[Record, bool]], frozen=True):
@@ -59,7 +67,7 @@ class AppendOnce(Command[tuple[Record, bool]], frozen=True):
             if digest != self.digest or record is None:
                 raise ConflictError(0, self.record.message.id)
             return record, False
-        (seq,) = append(context, (self.record,))
+        (seq,) = append(context, (self.record,), rows_of((self.record,)))
         context.run(
             "INSERT INTO seen (key, digest, at, seq, decision) VALUES (?, ?, ?, 0, ?)",
             (key, self.digest, context.at, seq),

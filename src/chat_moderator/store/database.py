@@ -65,6 +65,7 @@ class Context:
         self.connection = connection
         self.at = at
         self.memory = memory
+        self.prepared: Any = None
         self.appended = False
         self.intended = False
 
@@ -87,6 +88,9 @@ class Command(Struct, Generic[R], frozen=True, tag=True):
 
     result: ClassVar[Any] = None
     durable: ClassVar[bool] = True
+
+    def prepare(self) -> Any:
+        """What can be computed on the caller's thread, before the writer's turn; `apply` finds it in the context."""
 
     @abstractmethod
     def apply(self, context: Context) -> R:
@@ -123,8 +127,8 @@ def encode(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-Waiting = tuple[Command[Any], "asyncio.Future[Any]"]
-"""A command and who waits for its result."""
+Waiting = tuple[Command[Any], Any, "asyncio.Future[Any]"]
+"""A command, what was prepared for it, and who waits for its result."""
 
 
 class Database:
@@ -172,10 +176,11 @@ class Database:
             OverloadedError: the disk is full or the database cannot be written.
         """
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        prepared = command.prepare()
         with self._wake:
             if self._closing:
                 raise OverloadedError("the store is closed")
-            self._pending.append((command, future))
+            self._pending.append((command, prepared, future))
             self._wake.notify()
         return await future
 
@@ -239,7 +244,7 @@ class Database:
         except apsw.Error as problem:
             self._recover(problem)
             refusal = OverloadedError(f"the store cannot write: {problem}")
-            hand_over([(future, None, refusal) for _, future in group])
+            hand_over([(future, None, refusal) for *_, future in group])
             return
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is this command's caller's to see
             # Nothing of the group was written. Alone, the one that failed fails by itself.
@@ -249,7 +254,7 @@ class Database:
                 for one in group:
                     self._commit([one])
             else:
-                hand_over([(group[0][1], None, error)])
+                hand_over([(group[0][2], None, error)])
             return
         hand_over(settled)
         if context.appended or context.intended:
@@ -258,9 +263,12 @@ class Database:
 
     def _transact(self, group: list[Waiting]) -> tuple[list[Answer], Context]:
         context = Context(self._connection, self._clock().timestamp(), self._memory)
-        self._synchronise(durable=any(command.durable for command, _ in group))
+        self._synchronise(durable=any(command.durable for command, *_ in group))
         self._connection.execute("BEGIN IMMEDIATE")
-        settled: list[Answer] = [(future, command.apply(context), None) for command, future in group]
+        settled: list[Answer] = []
+        for command, prepared, future in group:
+            context.prepared = prepared
+            settled.append((future, command.apply(context), None))
         self._connection.execute("COMMIT")
         return settled, context
 

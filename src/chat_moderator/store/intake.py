@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from chat_moderator.errors import ConflictError, OverloadedError, StaleLeaseError
-from chat_moderator.store.audit import append
+from chat_moderator.store.audit import append, rows_of
 from chat_moderator.store.database import Command, Context, Query, encode, key_of
 from chat_moderator.store.migrations import LANES
 from chat_moderator.types import Depth, Message, Record, Struct
 
-SHARE: Final = 16
-"""Lanes a lease takes at most, so that several workers find some."""
+LEAST: Final = 4
+"""Lanes that a lease takes at least where they are free; beyond that it leaves half of them for other workers."""
 
 SWEEP: Final = 2048
 """Settled messages that may lie in the log before it is cut."""
@@ -48,6 +48,20 @@ class Put(Command[int], frozen=True):
     limit: int
     delivery: str = ""  # the id of a webhook delivery, which is taken once
 
+    def prepare(self) -> str:
+        """The rows as JSON."""
+        return encode(
+            [
+                (
+                    lane_of(message.client, message.platform, message.channel),
+                    key_of(message),
+                    digest_of(message.text),
+                    message,
+                )
+                for message in self.messages
+            ]
+        )
+
     def apply(self, context: Context) -> int:
         waiting = _waiting(context)
         if waiting + len(self.messages) > self.limit:
@@ -56,20 +70,11 @@ class Put(Command[int], frozen=True):
             context.run("INSERT OR IGNORE INTO replays (id, at) VALUES (?, ?)", (self.delivery, context.at))
             if not context.connection.changes():
                 return 0
-        rows = [
-            (
-                lane_of(message.client, message.platform, message.channel),
-                key_of(message),
-                digest_of(message.text),
-                message,
-            )
-            for message in self.messages
-        ]
-        context.run(_ENQUEUE, {"rows": encode(rows), "at": context.at})
-        first = context.connection.last_insert_rowid() - len(rows) + 1
+        context.run(_ENQUEUE, {"rows": context.prepared, "at": context.at})
+        first = context.connection.last_insert_rowid() - len(self.messages) + 1
         context.run(_REMEMBER, {"first": first, "at": context.at})
         new = context.connection.changes()
-        if new < len(rows):
+        if new < len(self.messages):
             conflict = context.value(_CONFLICT, {"first": first})
             if conflict is not None:
                 raise ConflictError(conflict, self.messages[conflict].id)
@@ -99,7 +104,7 @@ class Leased(Struct, frozen=True):
 
 
 class LeaseMessages(Command[Leased], frozen=True):
-    """Leases the free lanes with the oldest messages, at most 16 lanes and `limit` messages, for `seconds`."""
+    """Leases half of the free lanes, those with the oldest messages, up to `limit` messages, for `seconds`."""
 
     result: ClassVar[Any] = Leased
     durable: ClassVar[bool] = False
@@ -111,7 +116,7 @@ class LeaseMessages(Command[Leased], frozen=True):
         # Never given twice, even when a power failure took the latest leases back.
         latest = context.value("SELECT max(epoch) FROM lanes")
         epoch = max(latest + 1, int(1e6 * context.at))
-        bindings: dict[str, Any] = {"at": context.at, "limit": self.limit, "scan": 4 * self.limit, "share": SHARE}
+        bindings: dict[str, Any] = {"at": context.at, "limit": self.limit, "scan": 2 * self.limit, "least": LEAST}
         rows: list[LeasedMessage] = []
         if _waiting(context):
             rows = _read(context, _PLACES.decode(context.value(_LEASABLE, bindings)))
@@ -166,9 +171,13 @@ class Settle(Settlement, frozen=True):
     delay: float = 0.0
     buried: tuple[Buried, ...] = ()
 
+    def prepare(self) -> str:
+        """See `rows_of`."""
+        return rows_of(self.records)
+
     def apply(self, context: Context) -> None:
         self.check(context)
-        append(context, self.records)
+        append(context, self.records, context.prepared)
         if self.again:
             context.run(_DELAY, {"seqs": encode(self.again), "due": context.at + self.delay})
             context.memory.counts.pop("due", None)
@@ -262,7 +271,9 @@ _LEASABLE: Final = """
           AND q.seq > l.cursor AND l.leased_until <= :at
         ORDER BY q.seq LIMIT :scan
     ),
-    chosen AS MATERIALIZED (SELECT lane FROM head GROUP BY lane ORDER BY min(seq) LIMIT :share)
+    chosen AS MATERIALIZED (SELECT lane FROM head GROUP BY lane ORDER BY min(seq) LIMIT (
+        SELECT max(:least, count(*) / 2) FROM lanes WHERE leased_until <= :at
+    ))
     SELECT json_group_array(json_array(seq, lane, attempts, received_at)) FROM (
         SELECT q.seq, q.lane, q.received_at,
                q.attempts + iif(l.leased_until > 0 AND q.seq <= l.leased_through, l.lost + 1, 0) AS attempts
