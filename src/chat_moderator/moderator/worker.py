@@ -24,7 +24,7 @@ class Config(Struct, frozen=True):
     """
 
     batch: int = 512
-    parallel: int = 3
+    parallel: int = 4
     attempts: int = 5
     back_off: float = 0.5
 
