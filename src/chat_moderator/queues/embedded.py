@@ -73,7 +73,8 @@ class EmbeddedLease:
         self._buried: list[Buried] = []
         self.messages: Sequence[Message] = [row.message for row in leased.rows]
         self.attempts: Sequence[int] = [row.attempts for row in leased.rows]
-        self.received_at: Sequence[datetime] = [datetime.fromtimestamp(row.received_at, UTC) for row in leased.rows]
+        moments = {at: datetime.fromtimestamp(at, UTC) for at in {row.received_at for row in leased.rows}}
+        self.received_at: Sequence[datetime] = [moments[row.received_at] for row in leased.rows]
 
     async def renew(self) -> None:
         """See `Lease.renew`."""

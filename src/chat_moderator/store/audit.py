@@ -10,18 +10,20 @@ from chat_moderator.store.database import Command, Context, Query, encode, key_o
 from chat_moderator.types import Message, Outcome, Record, Verdict
 
 
-def rows_of(records: Sequence[Record]) -> str:
-    """Records as the rows that `append` writes."""
-    return encode(
-        [(record.decided_at.timestamp(), record.message.client, record.decision.verdict, record) for record in records]
-    )
+def rows_of(records: Sequence[Record]) -> list[Any]:
+    """Records as the values that `append` writes."""
+    values: list[Any] = []
+    for record in records:
+        at, client = record.decided_at.timestamp(), record.message.client
+        values += (at, client, record.decision.verdict.value, encode(record))
+    return values
 
 
-def append(context: Context, records: Sequence[Record], rows: str) -> list[int]:
+def append(context: Context, records: Sequence[Record], rows: list[Any]) -> list[int]:
     """Writes records, the actions they intend and the reviews they open; returns their places in the feed."""
     if not records:
         return []
-    context.run(_APPEND, {"rows": rows})
+    context.insert("INSERT INTO decisions (decided_at, client, verdict, record)", 4, rows)
     last = context.connection.last_insert_rowid()
     first = last - len(records) + 1
     if any(record.decision.actions for record in records):
@@ -39,7 +41,7 @@ class Append(Command[list[int]], frozen=True):
     result: ClassVar[Any] = list[int]
     records: tuple[Record, ...]
 
-    def prepare(self) -> str:
+    def prepare(self, at: float) -> list[Any]:  # noqa: ARG002 -- records have their time
         """See `rows_of`."""
         return rows_of(self.records)
 
@@ -171,10 +173,6 @@ _FILTERS: Final = {
     "client": "client = :client",
     "channel": "coalesce(record ->> '$.message.channel', '') = :channel",
 }
-_APPEND = """
-    INSERT INTO decisions (decided_at, client, verdict, record)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value -> 3 FROM json_each(:rows)
-"""
 _INTEND = """
     INSERT INTO outbox (seq, action, due)
     SELECT d.seq, a.value, :at FROM decisions d, json_each(d.record -> '$.decision.actions') a

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
@@ -28,6 +29,9 @@ MINIMUM_SQLITE: Final = (3, 51, 3)
 GROUP: Final = 256
 """At most this many commands share a commit, so that the first of them does not wait for ever."""
 
+ROWS: Final = 128
+"""Rows a statement inserts: each statement gives up the interpreter's lock once and has to win it back."""
+
 REMEMBERED: Final = 16_384
 """Messages that the writer remembers, so that what is leased soon after it was put need not be read back."""
 
@@ -43,8 +47,8 @@ class Memory:
         messages: the latest of the queue by their place, at most 16,384.
     """
 
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
+    def __init__(self, counts: dict[str, int] | None = None) -> None:
+        self.counts = {} if counts is None else counts
         self.messages: dict[int, Message] = {}
 
     def keep(self, first: int, messages: Sequence[Message]) -> None:
@@ -78,6 +82,12 @@ class Context:
         """Runs statements for their effect."""
         _exhaust(self.connection, sql, bindings)
 
+    def insert(self, into: str, columns: int, values: Sequence[Any]) -> None:
+        """Inserts rows that stand one after another in `values`; `into` is the statement up to VALUES."""
+        for start in range(0, len(values), ROWS * columns):
+            part = values[start : start + ROWS * columns]
+            self.run(into + _placeholders(len(part) // columns, columns), part)
+
 
 class Command(Struct, Generic[R], frozen=True, tag=True):
     """A change of the database, as a value: the writer groups them, and a second process sends them over the socket.
@@ -89,7 +99,7 @@ class Command(Struct, Generic[R], frozen=True, tag=True):
     result: ClassVar[Any] = None
     durable: ClassVar[bool] = True
 
-    def prepare(self) -> Any:
+    def prepare(self, at: float) -> Any:
         """What can be computed on the caller's thread, before the writer's turn; `apply` finds it in the context."""
 
     @abstractmethod
@@ -134,8 +144,8 @@ Waiting = tuple[Command[Any], Any, "asyncio.Future[Any]"]
 class Database:
     """Opens `moderator.db` in a directory and owns it: a second process is refused.
 
-    Durable: WAL with synchronous=FULL, and a command's future is set after its commit. Batches cross into SQLite as one
-    JSON value and one statement, so that the work happens outside the interpreter's lock.
+    Durable: WAL with synchronous=FULL, and a command's future is set after its commit. Batches cross into SQLite in one
+    statement, so that the work happens outside the interpreter's lock.
 
     Raises:
         ConfigError: the directory is missing or cannot be written, another process has it, or the schema is newer.
@@ -176,7 +186,7 @@ class Database:
             OverloadedError: the disk is full or the database cannot be written.
         """
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        prepared = command.prepare()
+        prepared = command.prepare(self._clock().timestamp())
         with self._wake:
             if self._closing:
                 raise OverloadedError("the store is closed")
@@ -194,7 +204,7 @@ class Database:
         if connection is None:
             connection = self._local.connection = self._connect()
             self._reader_connections.append(connection)
-        return query.answer(Context(connection, self._clock().timestamp(), Memory()))
+        return query.answer(Context(connection, self._clock().timestamp(), Memory(self._memory.counts)))
 
     def on_append(self, listener: Callable[[bool], None]) -> None:
         """Calls `listener` on the writer's thread after each commit of decisions; true: with actions to perform."""
@@ -288,6 +298,11 @@ class Database:
             self._connection.close(force=True)
         with contextlib.suppress(apsw.Error):
             self._connection = self._open()
+
+
+@lru_cache(maxsize=2 * ROWS)
+def _placeholders(rows: int, columns: int) -> str:
+    return " VALUES " + ", ".join([f"({', '.join('?' * columns)})"] * rows)
 
 
 def _exhaust(connection: apsw.Connection, sql: str, bindings: Any = ()) -> None:

@@ -48,19 +48,13 @@ class Put(Command[int], frozen=True):
     limit: int
     delivery: str = ""  # the id of a webhook delivery, which is taken once
 
-    def prepare(self) -> str:
-        """The rows as JSON."""
-        return encode(
-            [
-                (
-                    lane_of(message.client, message.platform, message.channel),
-                    key_of(message),
-                    digest_of(message.text),
-                    message,
-                )
-                for message in self.messages
-            ]
-        )
+    def prepare(self, at: float) -> list[Any]:
+        """The values of the rows."""
+        values: list[Any] = []
+        for message in self.messages:
+            lane = lane_of(message.client, message.platform, message.channel)
+            values += (at, lane, encode(key_of(message)), digest_of(message.text), encode(message))
+        return values
 
     def apply(self, context: Context) -> int:
         waiting = _waiting(context)
@@ -70,7 +64,7 @@ class Put(Command[int], frozen=True):
             context.run("INSERT OR IGNORE INTO replays (id, at) VALUES (?, ?)", (self.delivery, context.at))
             if not context.connection.changes():
                 return 0
-        context.run(_ENQUEUE, {"rows": context.prepared, "at": context.at})
+        context.insert("INSERT INTO queue (received_at, lane, key, digest, message)", 5, context.prepared)
         first = context.connection.last_insert_rowid() - len(self.messages) + 1
         context.run(_REMEMBER, {"first": first, "at": context.at})
         new = context.connection.changes()
@@ -171,7 +165,7 @@ class Settle(Settlement, frozen=True):
     delay: float = 0.0
     buried: tuple[Buried, ...] = ()
 
-    def prepare(self) -> str:
+    def prepare(self, at: float) -> list[Any]:  # noqa: ARG002 -- records have their time
         """See `rows_of`."""
         return rows_of(self.records)
 
@@ -197,10 +191,13 @@ class AskDepth(Query[Depth], frozen=True):
     result: ClassVar[Any] = Depth
 
     def answer(self, context: Context) -> Depth:
-        unsettled, leased, oldest, delayed, dead = next(context.connection.execute(_DEPTH, {"at": context.at}))
+        leased, oldest, delayed, dead = next(context.connection.execute(_DEPTH, {"at": context.at}))
+        unsettled = context.memory.counts.get("waiting")
+        if unsettled is None:
+            unsettled = context.value(f"SELECT count(*) {_UNSETTLED}")
         age = max(0.0, context.at - oldest) if oldest is not None else 0.0
         return Depth(
-            waiting=unsettled - leased, leased=leased, delayed=delayed, dead=dead, oldest=timedelta(seconds=age)
+            waiting=max(0, unsettled - leased), leased=leased, delayed=delayed, dead=dead, oldest=timedelta(seconds=age)
         )
 
 
@@ -243,10 +240,6 @@ _MESSAGES: Final = msgspec.json.Decoder(list[tuple[int, Message]])
 _UNSETTLED: Final = """
     FROM queue q CROSS JOIN lanes l ON l.lane = q.lane
     WHERE q.seq > (SELECT min(cursor) FROM lanes) AND q.seq > l.cursor
-"""
-_ENQUEUE: Final = """
-    INSERT INTO queue (lane, received_at, key, digest, message)
-    SELECT value ->> 0, :at, value -> 1, value ->> 2, value -> 3 FROM json_each(:rows)
 """
 _REMEMBER: Final = (
     "INSERT OR IGNORE INTO seen (key, digest, at, seq) SELECT key, digest, :at, seq FROM queue WHERE seq >= :first"
@@ -307,8 +300,13 @@ _BURY: Final = """
     SELECT :at, j.value ->> 1, q.attempts + l.lost, q.lane, q.received_at, q.message
     FROM json_each(:buried) j CROSS JOIN queue q ON q.seq = j.value ->> 0 JOIN lanes l ON l.lane = q.lane ORDER BY q.seq
 """
+# Only the stretch of the log that is leased is counted; a backlog of a million costs no more than an empty one.
 _DEPTH: Final = f"""
-    SELECT count(*), coalesce(sum(l.leased_until > :at AND q.seq <= l.leased_through), 0), min(q.received_at),
-           (SELECT count(*) FROM delayed), (SELECT count(*) FROM dead_letters)
-    {_UNSETTLED}
+    SELECT (
+        SELECT count(*) FROM queue q CROSS JOIN lanes l ON l.lane = q.lane
+        WHERE q.seq > (SELECT min(cursor) FROM lanes WHERE leased_until > :at)
+          AND q.seq <= (SELECT max(leased_through) FROM lanes WHERE leased_until > :at)
+          AND l.leased_until > :at AND q.seq > l.cursor AND q.seq <= l.leased_through
+    ), (SELECT q.received_at {_UNSETTLED} ORDER BY q.seq LIMIT 1),
+    (SELECT count(*) FROM delayed), (SELECT count(*) FROM dead_letters)
 """
