@@ -26,7 +26,7 @@ from chat_moderator.types import Message, Struct, now
 FILE: Final = "moderator.db"
 LOCK: Final = "moderator.lock"
 MINIMUM_SQLITE: Final = (3, 51, 3)
-GROUP: Final = 256
+GROUP: Final = 8
 """At most this many commands share a commit, so that the first of them does not wait for ever."""
 
 ROWS: Final = 128
@@ -235,7 +235,7 @@ class Database:
     def _open(self) -> apsw.Connection:
         connection = self._connect()
         self._durable = True
-        _exhaust(connection, "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864")
+        _exhaust(connection, "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864")
         return connection
 
     def _write(self) -> None:
