@@ -12,6 +12,7 @@ import pytest
 
 from chat_moderator import config
 from chat_moderator.app import build_cascade, build_policy
+from chat_moderator.store.database import Database
 from tests.docs.blocks import ROOT, Block, all_blocks, blocks, pages
 from tests.running import Running, serving
 
@@ -56,7 +57,9 @@ def test_commands_run_and_answer_as_shown(block: Block, tmp_path: Path, server: 
     lines = [line for line in block.text.splitlines() if not SHOWN.match(line)]
     if not "".join(lines).strip():
         return
-    (tmp_path / "data").symlink_to(server.directory)  # where the commands look by themselves
+    data = tmp_path / "data"  # where the commands look by themselves
+    data.mkdir()
+    Database(data).close()
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     script = server.address("set -e\n" + "\n".join(lines))
     done = subprocess.run(
