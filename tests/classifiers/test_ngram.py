@@ -133,7 +133,7 @@ def test_spans_lie_in_the_original(ngram: NgramClassifier, batch: list[str]) -> 
 
 def test_explains_with_the_words_that_were_meant(ngram: NgramClassifier) -> None:
     text = "good morning everyone, f u c k   y o u and have a nice day"
-    spans = [span for span in ngram.explain([text])[0] if span.label == "toxicity"]
+    spans = ngram.explain([text])[0]
     assert any("f u c k" in text[span.start : span.end] for span in spans)
     assert not any("morning" in text[span.start : span.end] for span in spans)
 
