@@ -86,6 +86,6 @@ def test_the_registry_is_sorted_and_every_class_is_there() -> None:
 def test_an_unknown_name_says_what_there_is(tmp_path: Path) -> None:
     settings = read(tmp_path, "[cascade]\ntiers = ['bert']")
     with pytest.raises(
-        ConfigError, match=r"cascade\.tiers\[0\]: there is no classifier 'bert'; there are lexicon, ngram"
+        ConfigError, match=r"cascade\.tiers\[0\]: there is no classifier 'bert'; there are encoder, lexicon, ngram"
     ):
         build_cascade(settings)

@@ -16,6 +16,7 @@ REGISTRY: Final = MappingProxyType(
         ("action", "hold"): "chat_moderator.actions.hold:HoldAction",
         ("action", "release"): "chat_moderator.actions.release:ReleaseAction",
         ("action", "reply"): "chat_moderator.actions.reply:ReplyAction",
+        ("classifier", "encoder"): "chat_moderator.classifiers.encoder:EncoderClassifier",
         ("classifier", "lexicon"): "chat_moderator.classifiers.lexicon:LexiconClassifier",
         ("classifier", "ngram"): "chat_moderator.classifiers.ngram:NgramClassifier",
         ("queue", "embedded"): "chat_moderator.queues.embedded:EmbeddedQueue",

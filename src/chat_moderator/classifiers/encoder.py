@@ -13,7 +13,6 @@ from chat_moderator.types import Span, Struct
 
 _WINDOW: Final = 64
 _STEP: Final = 48
-_CLOSE_READ: Final = 32
 _CLOSE_WINDOW: Final = 16
 _CLOSE_STEP: Final = 8
 _CHUNK: Final = 256
@@ -34,8 +33,8 @@ class Config(Struct, frozen=True):
 class EncoderClassifier:
     """Scores by the encoder (`Classifier`). One thread at a time; forked copies are independent.
 
-    A text longer than 64 pieces is read in windows of 64, one every 48; one longer than 32 also closely, in windows of
-    16, one every 8, so that talk around it drowns no abuse. It scores what the worst window scores.
+    A text longer than 64 pieces is read in windows of 64, one every 48, and again closely, in windows of 16, one every
+    8, so that talk around it drowns no abuse. It scores what the worst window scores.
 
     Attributes:
         experimental: labels that had too little data to be trusted.
@@ -74,7 +73,7 @@ class EncoderClassifier:
         owners: list[int] = []
         for index, ids in enumerate(sequences):
             parts = list(_windows(ids, _WINDOW, _STEP))
-            if len(ids) > _CLOSE_READ:
+            if len(ids) > _WINDOW:
                 parts += _windows(ids, _CLOSE_WINDOW, _CLOSE_STEP)
             windows += parts
             owners += [index] * len(parts)
