@@ -82,6 +82,13 @@ def load(name: str, data: Path) -> list[Row]:
     return [row for row in rows if name != "paradetox" or row.labels[0] in {0.0, 1.0}]
 
 
+def load_native(name: str, data: Path, field: str) -> dict[str, float]:
+    """What a set of `data` keeps of its own under a name, as a number, by the id of the row."""
+    with gzip.open(data / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        raw = [json.loads(line) for line in lines]
+    return {row["id"]: float(row["native"][field]) for row in raw if field in (row.get("native") or {})}
+
+
 def load_corpus(folder: Path = CORPUS) -> list[Row]:
     """The lines written for this project; those of the held-out writers are `test`.
 

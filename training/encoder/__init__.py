@@ -1,1 +1,1 @@
-"""Trains the encoder that is shipped: a wide teacher, then a narrow student of it."""
+"""Trains the encoder that is shipped: a slow teacher reads English; the small network learns from it and the labels."""

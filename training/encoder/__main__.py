@@ -1,8 +1,9 @@
-"""Trains the encoder: `python -m training.encoder --data DIR --source WHEEL --out DIR`. Needs torch; resumes."""
+"""Trains the encoder: `python -m training.encoder --data DIR --source WHEEL --soft FILE`. Needs torch; resumes."""
 
+import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.types import LABELS
 from training.encoder.calibration import lines
 from training.encoder.export import calibrated, quantise, write
-from training.encoder.fit import Plan, fit, predict
+from training.encoder.fit import Plan, fit
 from training.encoder.narrow import narrow
 from training.encoder.network import add_head
 from training.encoder.prepared import prepare, start
+from training.encoder.soft import read as read_soft
 from training.encoder.source import WHEEL
 from training.features import word_hash
 from training.rows import CORPUS, Row
@@ -30,7 +32,7 @@ SEED: Final = 7
 DIMENSIONS: Final = 256
 WIDTH: Final = 160
 ENOUGH_POSITIVES: Final = 1000
-_HARD_SHARE: Final = 0.5  # of a target that is known, the rest is the teachers' word
+_HARD_SHARE: Final = 0.5  # of a target that is known, where a teacher spoke; the rest is the teacher's word
 _BUNDLED: Final = Path(__file__).parents[2] / "src" / "chat_moderator" / "classifiers" / "weights" / "encoder"
 
 app = typer.Typer(add_completion=False)
@@ -43,14 +45,15 @@ def main(  # noqa: PLR0917 - a command line
     corpus: Annotated[Path, typer.Option(help="Folder with the written chat.")] = CORPUS,
     out: Annotated[Path, typer.Option(help="Folder for encoder.npz and encoder.json.")] = _BUNDLED,
     work: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("build/encoder"),
-    teachers: Annotated[int, typer.Option(help="How many wide teachers; with none, the labels alone teach.")] = 1,
-    teacher_epochs: Annotated[int, typer.Option()] = 2,
-    student_epochs: Annotated[int, typer.Option()] = 3,
+    soft: Annotated[
+        list[Path] | None, typer.Option(help="A teacher's answers; may be given again. With none, labels alone teach.")
+    ] = None,
+    epochs: Annotated[int, typer.Option()] = 6,
     threads: Annotated[int, typer.Option(help="On a busy machine one is faster than two.")] = 2,
     *,
     share_alike: Annotated[bool, typer.Option(help="Also learn from sets under share-alike licences.")] = True,
 ) -> None:
-    """Trains teachers on DATA and the written corpus, then the small encoder on their word and the labels'."""
+    """Trains the small encoder on DATA's and the written corpus' labels, and on what teachers said of the texts."""
     console = Console()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
@@ -69,30 +72,27 @@ def main(  # noqa: PLR0917 - a command line
     rows, known, chosen = prepared.rows, prepared.known, prepared.vocabulary
     training = [row for row in rows if row.part == "train"]
     pieces = Pieces(chosen.pieces, chosen.scores, known.__contains__, remembered=1_000_000)
-    console.print(f"{len(training):,} rows, {len(chosen.pieces):,} pieces")
     labels = np.array([row.labels for row in training], np.float32)
+    try:
+        said = read_soft(soft or [], [row.text for row in training])
+    except ConfigError as error:
+        console.print(f"[red]{error}")
+        raise typer.Exit(2) from error
+    teachers = [hashlib.sha256(path.read_bytes()).hexdigest() for path in soft or []]
+    taught = int((~np.isnan(said[:, 0])).sum())
+    console.print(f"{len(training):,} rows, of which teachers know {taught:,}; {len(chosen.pieces):,} pieces")
     counts = {
         label: [int((~np.isnan(labels[:, n])).sum()), int((labels[:, n] >= 0.5).sum())]
         for n, label in enumerate(LABELS)
     }
+    sequences = [pieces.read(row.text) for row in training]
+    counted: Counter[int] = Counter(number for ids in sequences for number in ids)
+    frequency = np.array([counted[number] for number in range(len(chosen.pieces))])
+    small = narrow(add_head(start(prepared), SEED), frequency, dimensions=DIMENSIONS, width=WIDTH)
+    plan = Plan("-".join(["encoder", *(digest[:8] for digest in teachers)]), prepared.folder, epochs, SEED)
+    known_rows, targets = _taught(training, labels, said)
     with Progress(*columns, console=console) as progress:
-        begin = start(prepared)
-        wide = [
-            fit(add_head(begin, SEED + number), *_labelled(training, labels), pieces.read,
-                Plan(f"teacher-{number}", prepared.folder, teacher_epochs, SEED + number), progress)
-            for number in range(teachers)
-        ]  # fmt: skip
-        sequences = [pieces.read(row.text) for row in training]
-        counted: Counter[int] = Counter(number for ids in sequences for number in ids)
-        frequency = np.array([counted[number] for number in range(len(chosen.pieces))])
-        small = narrow(wide[0] if wide else add_head(begin, SEED), frequency, dimensions=DIMENSIONS, width=WIDTH)
-        if wide:
-            soft = _soft(wide, sequences, prepared.folder)
-            labels = np.where(np.isnan(labels), soft, _HARD_SHARE * labels + (1 - _HARD_SHARE) * soft)
-        training, targets = _labelled(training, labels)
-        small = fit(
-            small, training, targets, pieces.read, Plan("student", prepared.folder, student_epochs, SEED), progress
-        )
+        small = fit(small, known_rows, targets, pieces.read, plan, progress)
     calibrating = [row for row in rows if row.part == "calibrate" and pieces.read(row.text)]
     found = EncoderNetwork(quantise(small)).logits([pieces.read(row.text)[:64] for row in calibrating])
     adjusted = lines(calibrating, found)
@@ -102,7 +102,7 @@ def main(  # noqa: PLR0917 - a command line
         "rows": counts,
         "seed": SEED,
         "teachers": teachers,
-        "epochs": [teacher_epochs, student_epochs],
+        "epochs": epochs,
         "share_alike": share_alike,
         "source": {"name": WHEEL, "sha256": prepared.source.sha256},
         "data": prepared.data,
@@ -115,22 +115,15 @@ def main(  # noqa: PLR0917 - a command line
     console.print(table)
 
 
-def _labelled(rows: list[Row], labels: NDArray[np.float32]) -> tuple[list[Row], NDArray[np.float32]]:
-    """The rows about which something is known."""
-    known = np.flatnonzero(~np.isnan(labels).all(axis=1))
-    return [rows[index] for index in known], labels[known]
-
-
-def _soft(wide: list[dict[str, Any]], sequences: list[list[int]], work: Path) -> NDArray[np.float32]:
-    """The teachers' mean probability."""
-    path = work / "soft.npy"
-    if path.is_file():
-        found: NDArray[np.float32] = np.load(path, allow_pickle=False)
-        if len(found) == len(sequences):
-            return found
-    found = np.mean([1 / (1 + np.exp(-predict(weights, sequences))) for weights in wide], axis=0, dtype=np.float32)
-    np.save(path, found, allow_pickle=False)
-    return found
+def _taught(
+    rows: list[Row], labels: NDArray[np.float32], said: NDArray[np.float32]
+) -> tuple[list[Row], NDArray[np.float32]]:
+    """The rows about which something is known, and what they should be scored."""
+    targets = np.where(np.isnan(labels), said, labels)
+    both = ~np.isnan(labels) & ~np.isnan(said)
+    targets[both] = _HARD_SHARE * labels[both] + (1 - _HARD_SHARE) * said[both]
+    known = np.flatnonzero(~np.isnan(targets).all(axis=1))
+    return [rows[index] for index in known], targets[known]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from torch.nn import functional
 
 from training.disguises import disguise
-from training.encoder.mixture import batches, drawn, padded, source_weight
+from training.encoder.mixture import batches, drawn, source_weight
 from training.encoder.network import Weights, logits, tensors
 from training.rows import Row
 
@@ -86,18 +86,6 @@ def fit(  # noqa: PLR0917 - what is trained, on what, how
                 progress.console.print(f"{plan.name} epoch {epoch} batch {number} of {size} loss {running:.4f}")
         _store(checkpoint, weights, [*optimisers, *schedules])
     return {name: tensor.detach().numpy().copy() for name, tensor in weights.items()}
-
-
-def predict(weights: dict[str, NDArray[np.float32]], sequences: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """Logits (sequences, labels); zeros for a sequence without pieces."""
-    on = tensors(weights)
-    found = np.zeros((len(sequences), on["out_bias"].shape[0]), np.float32)
-    order = sorted((i for i in range(len(sequences)) if sequences[i]), key=lambda i: len(sequences[i]))
-    with torch.no_grad():
-        for begin in range(0, len(order), 256):
-            group = order[begin : begin + 256]
-            found[group] = logits(on, torch.from_numpy(padded([sequences[i] for i in group])), training=False).numpy()
-    return found
 
 
 def _read(row: Row, plain: list[int], read: Read, chance: random.Random) -> list[int]:

@@ -29,10 +29,11 @@ _SHARE: Final = {
     "wiki_cat": 0.3,
 }
 """What part of a large set's training rows is used at all: none may drown the written chat."""
+_UNLABELLED: Final = 0.3
 _TIMES: Final = {
     "cold_zh": 0.5,
     "convabuse": 3.0,
-    "corpus": 3.0,
+    "corpus": 2.0,
     "davidson": 0.7,
     "degibert": 0.7,
     "goemotions": 0.6,
@@ -61,13 +62,13 @@ class Batch(NamedTuple):
 
 
 def thinned(rows: Sequence[Row], chance: random.Random) -> list[Row]:
-    """The rows that are used: those with a label, less what is too many of one kind."""
+    """The rows that are used, less what is too many of one kind; a teacher may know what no label says."""
     return [
         row
         for row in rows
         if row.source == "corpus"
         or row.part != "train"
-        or (not all(map(math.isnan, row.labels)) and chance.random() < _SHARE.get(row.source, 1.0))
+        or chance.random() < (_UNLABELLED if all(map(math.isnan, row.labels)) else _SHARE.get(row.source, 1.0))
     ]
 
 
