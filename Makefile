@@ -28,7 +28,7 @@ bench: .venv/installed-dev ## how fast it is here, beside a plain transformers p
 evaluate: .venv/installed-training ## how well it judges, on data it never saw: DATA=folder
 	$(BIN)/python -m training.evaluate --data $(DATA) $(ARGS)
 
-train: .venv/installed-training ## make the shipped weights anew: DATA=folder
+train: .venv/installed-training ## make the shipped n-gram weights anew: DATA=folder; training/encoder tells how the encoder is made
 	$(BIN)/python -m training.train --data $(DATA) $(ARGS)
 
 lock: ## write the versions that were installed last

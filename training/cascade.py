@@ -21,8 +21,9 @@ from chat_moderator.classifiers.gate import BUNDLED, EXITS, Gate
 from chat_moderator.classifiers.ngram import NgramClassifier
 from chat_moderator.errors import ConfigError
 from chat_moderator.moderator.bounds import upper_bound
+from chat_moderator.moderator.calibration import calibrate as sample_of
 from chat_moderator.moderator.cascade import Cascade
-from chat_moderator.moderator.exits import Exit, Sample, choose, sample, write
+from chat_moderator.moderator.exits import Exit, Sample, choose, write
 from chat_moderator.policy.presets import PRESETS
 from chat_moderator.types import LABELS
 from training.disguises import disguise
@@ -73,18 +74,10 @@ def teach(rows: list[Row], console: Console) -> None:
 
 def calibrate(rows: list[Row], console: Console) -> Sample:
     """The calibration sample of the bundled tiers and gate."""
-    made = cascade(Gate())
     texts = [row.text for row in calibration_rows(rows)]
     with _progress(console) as progress:
         task = progress.add_task("asking every tier", total=len(texts))
-        levels, top = [], []
-        for begin in range(0, len(texts), _STRIDE):
-            some = texts[begin : begin + _STRIDE]
-            first, last = made.measure(some)
-            levels.append(made.levels(0, some, first))
-            top.append(last)
-            progress.advance(task, len(some))
-    return sample(made.versions, made.labels, [np.concatenate(levels)], np.concatenate(top), gate=made.gate)
+        return sample_of(cascade(Gate()), texts, lambda count: progress.advance(task, count))
 
 
 def show(kept: Sample, console: Console) -> None:

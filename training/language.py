@@ -30,6 +30,7 @@ DRAWN: Final = 3_000  # texts a language, of words drawn by their frequency
 LINES: Final = 2_000  # lines a set and language
 COPIES: Final = 3  # of each line of the corpus, which is chat and small
 PENALTY: Final = 30.0
+ENGLISH: Final = 1.4  # log-odds: chat full of names and technical words is English more often than not
 
 app = typer.Typer(add_completion=False)
 
@@ -137,7 +138,7 @@ def fit(corpus: list[Line], sets: list[Line], out: Path) -> None:
         languages=np.array(model.classes_),
         weights=np.round(weights / scale).astype(np.int8),
         scale=np.float32(scale),
-        bias=model.intercept_.astype(np.float32),
+        bias=(model.intercept_ + ENGLISH * (model.classes_ == "en")).astype(np.float32),
     )
 
 

@@ -31,6 +31,7 @@ from training.rows import (
     load,
     load_corpus,
 )
+from training.soft import blended, read
 
 SEED: Final = 20
 PENALTY: Final = 7e-7
@@ -133,8 +134,8 @@ def fingerprint(data: Path, corpus: Path) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
 
 
-def train(rows: list[Row], out: Path, metadata: dict[str, Any], console: Console) -> None:
-    """Fits, calibrates, prunes, quantises and writes."""
+def train(rows: list[Row], said: NDArray[np.float32], out: Path, metadata: dict[str, Any], console: Console) -> None:
+    """Fits, calibrates, prunes, quantises and writes; `said` (rows, labels) is what teachers think, NaN if nothing."""
     progress = Progress(
         TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     )
@@ -150,6 +151,7 @@ def train(rows: list[Row], out: Path, metadata: dict[str, Any], console: Console
         buckets = np.flatnonzero(frequency >= RAREST)
         features, frequency = features[:, buckets], frequency[buckets]
         labels = np.array([row.labels for row in rows], np.float32)
+        learnt = blended(labels, said)
         row_weights = np.array([SOURCE_WEIGHT.get(row.source, 1.0) for row in rows], np.float32)
         original = np.array([not row.id.endswith("~") for row in rows])
         row_weights[~original] *= COPY_WEIGHT
@@ -157,10 +159,10 @@ def train(rows: list[Row], out: Path, metadata: dict[str, Any], console: Console
         bias = np.zeros(len(LABELS), np.float32)
         counted: dict[str, tuple[int, int]] = {}
         for column, label in enumerate(LABELS):
-            here = np.flatnonzero(training & ~np.isnan(labels[:, column]))
-            targets = labels[here, column]
-            counted[label] = (int(original[here].sum()), int((original[here] & (targets >= 0.5)).sum()))
-            found = fit(features[here], targets, row_weights[here], penalty=PENALTY, iterations=ITERATIONS)
+            labelled = training & original & ~np.isnan(labels[:, column])
+            counted[label] = (int(labelled.sum()), int((labels[labelled, column] >= 0.5).sum()))
+            here = np.flatnonzero(training & ~np.isnan(learnt[:, column]))
+            found = fit(features[here], learnt[here, column], row_weights[here], penalty=PENALTY, iterations=ITERATIONS)
             there = np.flatnonzero(calibrating & ~np.isnan(labels[:, column]))
             logits = features[there] @ found.weights + found.bias
             targets = labels[there, column]
@@ -198,6 +200,7 @@ def main(
     corpus: Annotated[
         Path, typer.Option(help="Folder with the written lines (LANGUAGE/WRITER-PHENOMENON.tsv).")
     ] = CORPUS,
+    soft: Annotated[list[Path] | None, typer.Option(help="A teacher's answers; may be given again.")] = None,
     *,
     share_alike: Annotated[bool, typer.Option(help="Also learn from sets under share-alike licences.")] = True,
 ) -> None:
@@ -205,12 +208,20 @@ def main(
     console = Console()
     try:
         rows = gather(data, corpus, share_alike=share_alike)
+        assume(rows)
+        plain = {row.id: row.text for row in rows}
+        rows += augment(rows, random.Random(SEED))
+        said = read(soft or [], [plain[row.id.removesuffix("~")] for row in rows])
     except ConfigError as error:
         console.print(f"[red]{error}")
         raise typer.Exit(2) from error
-    assume(rows)
-    rows += augment(rows, random.Random(SEED))
-    train(rows, out, {"seed": SEED, "share_alike": share_alike, "data": fingerprint(data, corpus)}, console)
+    metadata = {
+        "seed": SEED,
+        "share_alike": share_alike,
+        "data": fingerprint(data, corpus),
+        "teachers": [hashlib.sha256(path.read_bytes()).hexdigest() for path in soft or []],
+    }
+    train(rows, said, out, metadata, console)
 
 
 if __name__ == "__main__":

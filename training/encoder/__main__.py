@@ -8,7 +8,6 @@ from typing import Annotated, Final
 import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -23,16 +22,16 @@ from training.encoder.fit import Plan, fit
 from training.encoder.narrow import narrow
 from training.encoder.network import add_head
 from training.encoder.prepared import prepare, start
-from training.encoder.soft import read as read_soft
 from training.encoder.source import WHEEL
 from training.features import word_hash
-from training.rows import CORPUS, Row
+from training.rows import CORPUS
+from training.soft import blended
+from training.soft import read as read_soft
 
 SEED: Final = 7
 DIMENSIONS: Final = 256
 WIDTH: Final = 160
 ENOUGH_POSITIVES: Final = 1000
-_HARD_SHARE: Final = 0.5  # of a target that is known, where a teacher spoke; the rest is the teacher's word
 _BUNDLED: Final = Path(__file__).parents[2] / "src" / "chat_moderator" / "classifiers" / "weights" / "encoder"
 
 app = typer.Typer(add_completion=False)
@@ -90,9 +89,10 @@ def main(  # noqa: PLR0917 - a command line
     frequency = np.array([counted[number] for number in range(len(chosen.pieces))])
     small = narrow(add_head(start(prepared), SEED), frequency, dimensions=DIMENSIONS, width=WIDTH)
     plan = Plan("-".join(["encoder", *(digest[:8] for digest in teachers)]), prepared.folder, epochs, SEED)
-    known_rows, targets = _taught(training, labels, said)
+    targets = blended(labels, said)
+    known_rows = np.flatnonzero(~np.isnan(targets).all(axis=1))
     with Progress(*columns, console=console) as progress:
-        small = fit(small, known_rows, targets, pieces.read, plan, progress)
+        small = fit(small, [training[row] for row in known_rows], targets[known_rows], pieces.read, plan, progress)
     calibrating = [row for row in rows if row.part == "calibrate" and pieces.read(row.text)]
     found = EncoderNetwork(quantise(small)).logits([pieces.read(row.text)[:64] for row in calibrating])
     adjusted = lines(calibrating, found)
@@ -113,17 +113,6 @@ def main(  # noqa: PLR0917 - a command line
     for label, line in zip(LABELS, adjusted, strict=True):
         table.add_row(label, *(f"{count:,}" for count in counts[label]), f"{line.slope:.2f}", f"{line.offset:+.2f}")
     console.print(table)
-
-
-def _taught(
-    rows: list[Row], labels: NDArray[np.float32], said: NDArray[np.float32]
-) -> tuple[list[Row], NDArray[np.float32]]:
-    """The rows about which something is known, and what they should be scored."""
-    targets = np.where(np.isnan(labels), said, labels)
-    both = ~np.isnan(labels) & ~np.isnan(said)
-    targets[both] = _HARD_SHARE * labels[both] + (1 - _HARD_SHARE) * said[both]
-    known = np.flatnonzero(~np.isnan(targets).all(axis=1))
-    return [rows[index] for index in known], targets[known]
 
 
 if __name__ == "__main__":

