@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 CORPUS = Path(__file__).parent / "corpus"
-HELD_OUT = frozenset({"w09", "w16"})
+HELD_OUT = frozenset({"w09", "w16", "w20"})
 _VERDICT = re.compile(r"\+?(ok|bad|care)")
 _LABELS = re.compile(r"-|[tvohiaxsp]+")
 _NAME = re.compile(r"(w\d\d)-(\w+)")
