@@ -16,6 +16,11 @@ _SMALL: Final = {
     letter.lower(): unicodedata.lookup(f"LATIN LETTER SMALL CAPITAL {letter}") for letter in "ABCDEFGHIJKLMNOPRSTUVWYZ"
 }
 _INVISIBLE: Final = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
+_TURNED: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ɐqɔpǝɟƃɥᴉɾʞʃɯuodbɹsʇnʌʍxʎz")
+_SUPERSCRIPT: Final = str.maketrans("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
+_STROKES: Final = str.maketrans("bdhlotz", "ƀđħłøŧƶ")
+_SOUNDS: Final = (("tion", "shun"), ("ight", "ite"), ("sh", "sch"), ("oo", "u"), ("ck", "kk"), ("i", "ee"), ("u", "oo"))
+_NEXT_KEY: Final = str.maketrans("aeioubcdfghklmnprstw", "srokyvxfgjhjknbotyre")
 
 
 def _letters(fold: Callable[[str, random.Random], str]) -> Callable[[str, random.Random], str]:
@@ -58,15 +63,58 @@ UNDOABLE: Final[dict[str, Callable[[str, random.Random], str]]] = {
     "override": lambda word, _: f"\u202e{word[::-1]}\u202c",
     "HTML references": _letters(lambda letter, _: f"&#{ord(letter)};"),
     "percent encoding": lambda word, _: "".join(f"%{ord(letter):02x}" for letter in quote(word)),
+    "double-struck": _shifted(0x1D538, 0x1D552),
+    "parenthesised": _shifted(0x1F110, 0x249C),
+    "superscripts": lambda word, _: word.lower().translate(_SUPERSCRIPT),
+    "strokes": lambda word, _: word.lower().translate(_STROKES),
+    "upside down": lambda word, _: word.lower().translate(_TURNED)[::-1],
+    "spaces and dashes": _inserted(lambda _: " - "),
+    "every letter doubled": _letters(lambda letter, _: letter * 2),
+    "references of references": _letters(lambda letter, _: f"&amp;#x{ord(letter):x};"),
+    "full width in zero-width": lambda word, _: "\u200b".join(chr(ord(letter) + 0xFEE0) for letter in word),
     "upper and lower": _letters(lambda letter, chance: letter.upper() if chance.random() < 0.5 else letter.lower()),
 }
+ALPHABETS: Final = (
+    "circled",
+    "double-struck",
+    "full width",
+    "mathematical fraktur",
+    "mathematical script",
+    "parenthesised",
+    "regional",
+    "small capitals",
+    "squared",
+    "superscripts",
+    "upside down",
+)
+"""Those of UNDOABLE that people also use for decoration."""
+
 FUZZY: Final[dict[str, Callable[[str, random.Random], str]]] = {
     "all vowels dropped": lambda word, _: word[0] + re.sub("[aeiouAEIOU]", "", word[1:]),
     "vowel starred": lambda word, _: re.sub("(?<=.)[aeiouAEIOU]", "*", word, count=1),
+    "all but the ends starred": lambda word, _: word[0] + "*" * (len(word) - 2) + word[-1],
+    "all but the first letter starred": lambda word, _: word[0] + "*" * (len(word) - 1),
+    "vowel hidden by a sign": lambda word, chance: re.sub("(?<=.)[aeiou](?=.)", chance.choice("#%-._"), word, count=1),
+    "vowel an x": lambda word, _: re.sub("(?<=.)[aeiou](?=.)", "x", word, count=1),
     "inner letters swapped": lambda word, _: word[0] + word[2] + word[1] + word[3:],
+    "last letters swapped": lambda word, _: word[:-2] + word[-1] + word[-2],
+    "inner consonant lost": lambda word, _: re.sub("(?<=..)[^aeiouAEIOU](?=.)", "", word, count=1),
+    "letter put in": lambda word, chance: word[:2] + chance.choice("hjwe") + word[2:],
+    "spelt by another sound": lambda word, _: _by_sound(word),
+    "key beside the right one": lambda word, _: word[:2] + word[2:3].translate(_NEXT_KEY) + word[3:],
     "word cut in two": lambda word, _: f"{word[:2]} {word[2:]}",
+    "word cut in three": lambda word, _: f"{word[:1]} {word[1:3]} {word[3:]}",
     "tail added": lambda word, _: word + "ovich",
+    "framed": lambda word, _: f"xx{word}xx",
+    "joined to a word": lambda word, _: f"you{word}",
 }
+
+
+def _by_sound(word: str) -> str:
+    for spelt, heard in _SOUNDS:
+        if spelt in word[1:]:
+            return word[0] + word[1:].replace(spelt, heard, 1)
+    return word.replace("c", "k") if "c" in word else f"{word}h"
 
 
 def put_on(name: str, text: str, telling: Sequence[tuple[int, int]] | None = None) -> str:
@@ -83,5 +131,5 @@ def put_on(name: str, text: str, telling: Sequence[tuple[int, int]] | None = Non
             text = text[:start] + hidden + text[end:]
         return text
     # Lone letters have to stay apart from their neighbours' to be read at all.
-    gap = "   " if name in {"spaces", "regional"} else " "
+    gap = "   " if name in {"spaces", "regional", "spaces and dashes"} else " "
     return gap.join(_WORD.sub(lambda match: fold(match[0], chance), token) for token in text.split())

@@ -54,8 +54,11 @@ def look_latin(word: str) -> str:
     return "".join(_LATIN.get(character, character) for character in word)
 
 
-def turn_around(word: str) -> str:
-    """A word typed upside down, the right way round; any other as it is. Length unchanged, order reversed."""
-    if sum(character in _TURNED_ONLY for character in word) < _ENOUGH_TURNED:
+def turn_around(word: str, *, enough: int = _ENOUGH_TURNED) -> str:
+    """A word typed upside down, the right way round; any other as it is. Length unchanged, order reversed.
+
+    `enough` letters must be such as are only seen in words that are upside down.
+    """
+    if sum(character in _TURNED_ONLY for character in word) < enough:
         return word
     return "".join(_UPSIDE_DOWN.get(character, character) for character in reversed(word))

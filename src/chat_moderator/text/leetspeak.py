@@ -30,7 +30,7 @@ _LETTERS: Final = {
 }
 SIGNS: Final = "".join(_LETTERS)
 _SIGN: Final = re.compile(f"[{re.escape(SIGNS)}]")
-_ALPHABETIC: Final = re.compile(r"[^\W\d_]")
+_ALPHABETIC: Final = re.compile(r"[^\W\d_]|@")
 _AMBIGUOUS_TRIED: Final = 4
 _SHORT: Final = 8
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Final
 
-from chat_moderator.text.confusables import look_latin
+from chat_moderator.text.confusables import look_latin, turn_around
 from chat_moderator.text.leetspeak import leet_readings
 from chat_moderator.text.mapped import Mapped
 from chat_moderator.text.marks import strip_marks
@@ -16,6 +16,7 @@ Known = Callable[[str], bool]
 
 _DOTTED: Final = re.compile(r"[^\W_](?:[\W_]{1,3}[^\W_]){2,}")
 _SIGN_WITHIN: Final = re.compile(r"[^\W\d_][0-9@$!|+]+[^\W\d_]")
+_SIGNS_ALONE: Final = re.compile(r"@[@$!|+]{2,}")
 _PART: Final = re.compile(r"[^\W_]+")
 _SHORTEST_JOINED: Final = 4
 _LONGEST_WORD: Final = 32  # beyond, no spelling is worth trying
@@ -36,7 +37,7 @@ def whole_reading(token: Mapped, known: Known) -> Mapped | None:
     if text.isalpha():
         return best_reading(token, known)
     letters = [index for index, character in enumerate(text) if character.isalnum()]
-    if not letters or text.isdigit():
+    if text.isdigit() or (not letters and not _SIGNS_ALONE.fullmatch(text)):
         return None
     if len(letters) < len(text) and _DOTTED.fullmatch(text):
         return best_reading(_pick(token, letters), known)
@@ -73,6 +74,9 @@ def _spellings(word: Mapped) -> Iterator[Mapped]:
             folded = fold(word.text)
             if folded != word.text and folded.isascii():
                 yield from _spellings(word._replace(text=folded))
+        turned = turn_around(word.text, enough=1)
+        if turned.isascii():
+            yield Mapped(turned, word.starts[::-1], word.ends[::-1])
 
 
 def _leet(token: Mapped) -> Iterator[Mapped]:

@@ -1,11 +1,18 @@
-"""Joins letters that stand alone, "h e l l o". On the whole text, after the override and before the words."""
+"""Joins letters that stand alone, "h e l l o", and words that were cut in two, "stu pid".
 
+On the whole text, after the override and before the words.
+"""
+
+from collections.abc import Iterator
 from itertools import groupby, pairwise
 from typing import Final
 
 from chat_moderator.text.alphabets import fold_character
 from chat_moderator.text.leetspeak import SIGNS
 from chat_moderator.text.mapped import Mapped
+from chat_moderator.text.masks import EDGES
+from chat_moderator.text.misspellings import Fragment, fragment, is_cut
+from chat_moderator.text.readings import Known
 from chat_moderator.text.words import tokens
 
 ENOUGH: Final = 3
@@ -13,6 +20,8 @@ ENOUGH: Final = 3
 
 _LONGEST_LETTER: Final = 8  # a letter with marks and invisible characters
 _UNSPACED_FROM: Final = 0x2190
+_AROUND: Final = EDGES + "!"
+_MOST_PARTS: Final = 4
 
 
 def stands_alone(token: str) -> bool:
@@ -23,13 +32,57 @@ def stands_alone(token: str) -> bool:
     return len(folded) == 1 and ord(folded) < _UNSPACED_FROM
 
 
-def join_letters(mapped: Mapped) -> Mapped:
-    """Makes one word of lone letters in a row; a wider gap among narrow ones ends a word; other signs go."""
+def fragment_of(token: str, known: Known) -> Fragment:
+    """What a token, without the punctuation around it, may be of a word of abuse that was cut."""
+    return fragment(token.strip(_AROUND).lower(), known)
+
+
+def may_be_cut(first: Fragment, second: Fragment) -> bool:
+    """Whether neighbours may be the first two parts of a cut word."""
+    return first.begins and second.follows and (first.wordless or second.wordless)
+
+
+def join_cut(mapped: Mapped, known: Known) -> Mapped:
+    """Joins neighbours that are a word of abuse cut in two, of which one at least is no word."""
+    found = list(tokens(mapped.text))
+    fragments = [fragment_of(token, known) for token, _ in found]
+    if not any(may_be_cut(first, second) for first, second in pairwise(fragments)):
+        return mapped
+    pieces: list[tuple[str, int, int]] = []
+    at = index = 0
+    while index < len(found):
+        longest = found[index : index + _MOST_PARTS]
+        parts = next((some for some in _beginnings(longest) if is_cut(_parts(some), known)), found[index : index + 1])
+        for (token, begin), (_, after) in pairwise(parts):
+            pieces += mapped.pieces(at, begin + len(token))
+            at = after
+        index += len(parts)
+    pieces += mapped.pieces(at, len(mapped.text))
+    return Mapped.join(pieces)
+
+
+def _beginnings(found: list[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+    return (found[:size] for size in range(len(found), 1, -1))
+
+
+def _parts(found: list[tuple[str, int]]) -> list[str]:
+    """Tokens in lower case, without the punctuation before the first and after the last."""
+    parts = [token.lower() for token, _ in found]
+    parts[0] = parts[0].lstrip(_AROUND)
+    parts[-1] = parts[-1].rstrip(_AROUND)
+    return parts
+
+
+def join_letters(mapped: Mapped, known: Known) -> Mapped:
+    """Makes one word of lone letters in a row; a wider gap among narrow ones ends a word; other signs go.
+
+    One letter before or after stays alone if the others are a known word without it: "a f u n n y".
+    """
     pieces: list[tuple[str, int, int]] = []
     found = list(tokens(mapped.text))
     for alone, group in groupby(found, key=lambda item: stands_alone(item[0])):
         run = list(group)
-        for part in _words(run) if alone else [run]:
+        for part in (word for words in _words(run) for word in _apart(words, known)) if alone else [run]:
             if pieces:
                 pieces.append((" ", pieces[-1][2], pieces[-1][2]))
             letters = [item for item in part if fold_character(item[0][0]).isalpha()]
@@ -51,3 +104,12 @@ def _words(run: list[tuple[str, int]]) -> list[list[tuple[str, int]]]:
             words.append([])
         words[-1].append(item)
     return words
+
+
+def _apart(run: list[tuple[str, int]], known: Known) -> list[list[tuple[str, int]]]:
+    size = len(run)
+    letters = [fold_character(token[0]) for token, _ in run]
+    for begin, end in ((0, size), (1, size), (0, size - 1), (1, size - 1)):
+        if end - begin >= ENOUGH and known("".join(letters[begin:end])):
+            return [part for part in (run[:begin], run[begin:end], run[end:]) if part]
+    return [run]

@@ -1,12 +1,13 @@
 """From a whitespace-delimited token to the words that it says, each with its place in the original."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from chat_moderator.text.folding import fold
 from chat_moderator.text.mapped import Mapped
 from chat_moderator.text.masks import EDGES, LINK, NUMBER, host_words, mask
+from chat_moderator.text.misspellings import HIDING, meant, unmasked
 from chat_moderator.text.readings import Known, best_reading, whole_reading
 
 
@@ -43,6 +44,7 @@ _SIMPLE: Final = re.compile(r"([\"'([{<~*#.,:;]*)([a-z]+(?:'[a-z]+)*)([.,;:?\"')
 _WORDLESS: Final = re.compile(r"[0-9]{1,4}|[!-/:-?[-`{-~]+")  # a short number; punctuation but @
 _DOUBLED: Final = re.compile(r"(.)\1+")
 _LONG_RUN: Final = re.compile(r"(.)\1\1")
+_HIDES: Final = re.compile(rf"[{re.escape(HIDING)}]")
 _UNREMARKABLE: Final = re.compile(r"[ -$'-~]+")  # printable ASCII but & and %
 
 _LONG_NUMBER: Final = 5
@@ -57,10 +59,19 @@ def tokens(text: str) -> Iterator[tuple[str, int]]:
             yield text[start : min(start + _MAX_TOKEN, match.end())], start
 
 
-def read_token(token: str, known: Known, offset: int = 0) -> list[Word]:
-    """The words of one token that begins at `offset` of the original text."""
+def read_token(token: str, known: Known, offset: int = 0, *, fuzzy: bool = True) -> list[Word]:
+    """The words of one token that begins at `offset` of the original text.
+
+    If `fuzzy`, unknown words are read as the words of abuse that they may be misspellings of: for a vocabulary that is
+    large, since to a small one most innocent words are unknown.
+    """
     simple = token.replace("\u2019", "'")
-    if simple.isascii() and (match := _SIMPLE.fullmatch(simple.lower())) and _is_plain(match[2], known):
+    if (
+        simple.isascii()
+        and (match := _SIMPLE.fullmatch(simple.lower()))
+        and _is_plain(match[2], known)
+        and not (fuzzy and _is_doubtful(match[2], match[3], known))
+    ):
         begin, end = offset + match.start(2), offset + match.end(2)
         found = [Word(match[2], begin, end)]
         if match[1]:
@@ -76,8 +87,8 @@ def read_token(token: str, known: Known, offset: int = 0) -> list[Word]:
             words += (Word(text, offset + start, offset + end) for text, start, end in host_words(token))
         return words
     if _UNREMARKABLE.fullmatch(token):
-        return _split(Mapped.of(token.lower(), offset), known)
-    return _split(fold(Mapped.of(token, offset)), known)
+        return _split(Mapped.of(token.lower(), offset), known, fuzzy=fuzzy)
+    return _split(fold(Mapped.of(token, offset)), known, fuzzy=fuzzy)
 
 
 def _is_plain(word: str, known: Known) -> bool:
@@ -85,29 +96,59 @@ def _is_plain(word: str, known: Known) -> bool:
     return known(word) or not (_DOUBLED.search(word) and (_LONG_RUN.search(word) or known(_DOUBLED.sub(r"\1", word))))
 
 
-def _split(token: Mapped, known: Known) -> list[Word]:
+def _is_doubtful(word: str, after: str, known: Known) -> bool:
+    """Whether the word may be a misspelling, or be hidden by the stars after it."""
+    return "*" in after or bool(meant(word, known))
+
+
+def _split(token: Mapped, known: Known, *, fuzzy: bool) -> list[Word]:
     """Punctuation before, what stands between, punctuation after."""
     begin, end = 0, len(token.text)
     while begin < end and token.text[begin] in EDGES:
         begin += 1
     while end > begin and (token.text[end - 1] in EDGES or token.text[end - 1] == "!"):
         end -= 1
-    whole = whole_reading(token.cut(begin, end), known) if begin < end else None
-    words = list(_pieces(token, 0, begin, known))
-    words += [_word(whole)] if whole else _pieces(token, begin, end, known)
-    words += _pieces(token, end, len(token.text), known)
-    return words
+    if fuzzy and begin < end and (found := _unmasked(token, begin, end, known)):
+        core: Iterable[Word] = [found[0]]
+        end = found[1]
+    elif begin < end and (whole := whole_reading(token.cut(begin, end), known)):
+        core = _meant(whole, known, fuzzy=fuzzy)
+    else:
+        core = _pieces(token, begin, end, known, fuzzy=fuzzy)
+    return [
+        *_pieces(token, 0, begin, known, fuzzy=fuzzy),
+        *core,
+        *_pieces(token, end, len(token.text), known, fuzzy=fuzzy),
+    ]
 
 
-def _pieces(token: Mapped, start: int, end: int, known: Known) -> Iterator[Word]:
+def _unmasked(token: Mapped, begin: int, end: int, known: Known) -> tuple[Word, int] | None:
+    """The word of abuse that stars and other signs hide, and where it ends; stars on both sides are for emphasis."""
+    if "*" not in token.text[:begin]:
+        while end < len(token.text) and token.text[end] == "*":
+            end += 1
+    core = token.cut(begin, end)
+    if _HIDES.search(core.text) and (found := unmasked(core.text, known)):
+        return _word(core, found), end
+    return None
+
+
+def _pieces(token: Mapped, start: int, end: int, known: Known, *, fuzzy: bool) -> Iterator[Word]:
     for match in _PIECE.finditer(token.text, start, end):
         piece = token.cut(*match.span())
         if match[0].isdigit() and len(match[0]) >= _LONG_NUMBER:
             yield _word(piece, NUMBER)
         elif match[0][0].isalnum():
-            yield _word(best_reading(piece, known))
+            yield from _meant(best_reading(piece, known), known, fuzzy=fuzzy)
         else:
             yield _word(piece, piece.text[:_PUNCTUATION_KEPT])
+
+
+def _meant(word: Mapped, known: Known, *, fuzzy: bool) -> list[Word]:
+    """The words that an unknown one is a misspelling of, or itself."""
+    if fuzzy and word.text.isascii() and (found := meant(word.text, known)):
+        return [_word(word.cut(piece.start, piece.end), piece.text) for piece in found]
+    return [_word(word)]
 
 
 def _word(mapped: Mapped, text: str = "") -> Word:
