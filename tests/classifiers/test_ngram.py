@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat_moderator.classifiers.ngram import NgramClassifier
+from chat_moderator.classifiers.ngram import Config, NgramClassifier
 from chat_moderator.classifiers.ngram_weights import BUNDLED
 from chat_moderator.errors import ConfigError
 from chat_moderator.types import LABELS
@@ -167,12 +167,13 @@ def test_refuses_weights_that_are_not_those_it_was_told_of(tmp_path: Path) -> No
     changed = tmp_path / "ngram.npz"
     changed.write_bytes(changed.read_bytes() + b"\0")
     with pytest.raises(ConfigError, match="sha256"):
-        NgramClassifier(changed)
+        NgramClassifier(Config(model=str(tmp_path)))
 
 
 def test_says_where_weights_are_missing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.npz: cannot be read"):
-        NgramClassifier(tmp_path / "nowhere.npz")
+    with pytest.raises(ConfigError, match=r"nowhere.*allowed are") as refused:
+        NgramClassifier(Config(model=str(tmp_path / "nowhere")))
+    assert refused.value.path == "classifiers.ngram.model"
 
 
 def test_refuses_pickled_weights(tmp_path: Path) -> None:
@@ -181,4 +182,4 @@ def test_refuses_pickled_weights(tmp_path: Path) -> None:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".json").write_text(json.dumps({"sha256": digest, "labels": list(LABELS)}))
     with pytest.raises(ConfigError, match="does not hold n-gram weights"):
-        NgramClassifier(path)
+        NgramClassifier(Config(model=str(tmp_path)))
