@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from chat_moderator.classifiers.encoder_pieces import UNKNOWN, Pieces
 from chat_moderator.classifiers.gate import LONGEST
+from chat_moderator.classifiers.weights_file import write as save
 from training.encoder.export import quantise
-from training.export import save
 
 _SEED: Final = 5
 _DIMENSIONS: Final = 40

@@ -69,3 +69,17 @@ def test_hints_come_beside_the_scores() -> None:
     (assessment,) = Cascade([("words", WordClassifier())], [("hinting", Hinting())]).assess(["odd"])
     assert assessment.hints == {"toxicity": 0.6}
     assert assessment.tier == "words"
+
+
+async def test_what_a_platform_holds_is_released_when_it_is_allowed(classifier: WordClassifier) -> None:
+    policy = ThresholdPolicy(PolicyConfig(), actions=("alert", "delete", "hold", "release", "reply"))
+    by_client = {"platform": {"delete", "hold", "release"}}
+    cascade = Cascade([("words", classifier)])
+    moderator = Moderator(cascade, policy, performable=lambda client: by_client.get(client, {"release"}))
+    texts, ids = ("fine", "bad", "odd one", "fine", "fine"), ("held:1", "held:2", "held:3", "4", "held:5")
+    clients = ("platform", "platform", "platform", "platform", "an API key")
+    messages = [
+        make_message(text, id=one, client=client) for text, one, client in zip(texts, ids, clients, strict=True)
+    ]
+    decisions = await moderator.moderate(messages)
+    assert [decision.actions for decision in decisions] == [("release",), ("delete",), ("hold",), (), ()]

@@ -6,9 +6,13 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from chat_moderator.actions.alert import AlertAction
 from chat_moderator.actions.delete import DeleteAction
 from chat_moderator.actions.reply import ReplyAction
+from chat_moderator.actions.timeout import TimeoutAction
+from chat_moderator.actions.undo import UndoAction
 from chat_moderator.errors import PermanentError, TransientError
+from chat_moderator.moderator.dry_run import DryRunEnforcer
 from chat_moderator.moderator.outbox import Config, OutboxExecutor
 from chat_moderator.protocols import Action
 from chat_moderator.store.audit import Append, FindRecord
@@ -132,3 +136,82 @@ async def test_an_edited_message_is_not_deleted_for_its_old_text(
     await run_until_empty(executor, database, clock)
     assert platform.calls == []
     assert [each.state for each in await outcomes(database, seq)] == [OutcomeState.SKIPPED]
+
+
+async def test_an_edit_is_found_whatever_its_revision(
+    executor: OutboxExecutor, database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    """Platforms number edits by time; another message whose id begins alike is another message."""
+    message, longer = make_message("bad", id="m1"), make_message("bad", id="m11")
+    edited = msgspec.structs.replace(message, text="fine", revision=1_700_000_000_000)
+    seqs = [await block(database, each, "delete") for each in (message, longer)]
+    await database.execute(Put(messages=(edited,), limit=10))
+    await run_until_empty(executor, database, clock)
+    assert platform.calls == [("delete", "m11")]
+    assert [(await outcomes(database, seq))[0].state for seq in seqs] == [OutcomeState.SKIPPED, OutcomeState.DONE]
+
+
+async def test_waiting_as_the_platform_asks_is_no_failed_try(
+    executor: OutboxExecutor, database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    platform.errors = [TransientError("429", retry_after=timedelta(seconds=7)) for _ in range(20)]
+    seq = await block(database, make_message(id="m"), "delete")
+    await run_until_empty(executor, database, clock)
+    assert [each.state for each in await outcomes(database, seq)] == [OutcomeState.DONE]
+
+
+async def test_a_dry_run_alerts_and_leaves_the_rest_undone(
+    database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    actions: dict[str, Action] = {
+        "alert": AlertAction(),
+        "delete": DeleteAction(),
+        "reply": ReplyAction(),
+        "timeout": TimeoutAction(),
+        "undo": UndoAction(),
+    }
+    platform.moderators = True
+    executor = OutboxExecutor(database, actions, {}, DryRunEnforcer(platform))
+    seq = await block(database, make_message(id="m"), *actions)
+    await run_until_empty(executor, database, clock)
+    assert platform.calls == [("alert", "m")]
+    states = {each.action: each.state for each in await outcomes(database, seq)}
+    assert states.pop("alert") is OutcomeState.DONE
+    assert states.pop("undo") is OutcomeState.DONE  # there was nothing to undo
+    assert set(states.values()) == {OutcomeState.SKIPPED}
+
+
+async def test_what_was_done_is_undone_and_what_cannot_be_is_said(
+    executor: OutboxExecutor, database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    done = tuple(Outcome(action, OutcomeState.DONE) for action in ("delete", "timeout", "reply"))
+    record = msgspec.structs.replace(make_record(make_message(id="m"), Verdict.BLOCK), outcomes=done)
+    platform.errors = [PermanentError("it is gone for good")]
+    outcome = await UndoAction().perform(record, platform)
+    assert platform.calls == [("undo timeout", "m")]
+    assert outcome == Outcome("undo", OutcomeState.DONE, "delete: it is gone for good")
+
+
+async def test_a_platform_that_does_not_answer_delays_no_other(database: Database, platform: JournalEnforcer) -> None:
+    """Each connection has an executor of its own."""
+
+    class Stuck(JournalEnforcer):
+        async def delete(self, message: Message, *, reason: str) -> None:
+            await asyncio.Event().wait()
+
+    actions: dict[str, Action] = {"delete": DeleteAction()}
+    config = Config(parallel=2)
+    stuck = OutboxExecutor(database, actions, {}, Stuck(), only="stuck", config=config)
+    others = OutboxExecutor(database, actions, {}, platform, without=("stuck",), config=config)
+    for number in range(10):
+        await block(database, make_message(id=f"s{number}", client="stuck"), "delete")
+    await block(database, make_message(id="m", client="quick"), "delete")
+    running = [asyncio.create_task(each.run()) for each in (stuck, others)]
+    while not platform.calls:
+        await asyncio.sleep(0)
+    assert platform.calls == [("delete", "m")]
+    for task in running:
+        task.cancel()
+    for task in stuck._running.values():
+        task.cancel()
+    await asyncio.gather(*running, *stuck._running.values(), return_exceptions=True)
