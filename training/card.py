@@ -1,122 +1,39 @@
-"""Writes the n-gram model card: `python -m training.card RESULTS.json`, as `evaluate --json` wrote them."""
+"""Writes the model cards and a comparison: `python -m training.card RESULTS.json`, as `evaluate --json` wrote it."""
 
 import json
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import numpy as np
 import typer
 
-from chat_moderator.classifiers.ngram_weights import BUNDLED
-from chat_moderator.types import LABELS
+from chat_moderator.classifiers.encoder_weights import BUNDLED as ENCODER
+from chat_moderator.classifiers.ngram_weights import BUNDLED as NGRAM
+from training.comparison import comparison
+from training.tables import (
+    Section,
+    benign_table,
+    hate_check_table,
+    identity_table,
+    label_table,
+    other_labels_table,
+    plain_table,
+    toxicity_table,
+    written_table,
+)
 
-CARD: Final = Path(__file__).parent.parent / "docs" / "models" / "ngram.md"
-TEMPLATE: Final = Path(__file__).with_name("card.md")
+OUT: Final = Path(__file__).parent.parent / "docs" / "models"
+TEMPLATES: Final = Path(__file__).parent / "cards"
+_MEASURED: Final = "AUROC by set"
 
-Section = dict[str, Any]
 app = typer.Typer(add_completion=False)
 
 
-def interval(value: Any) -> str:
-    """`0.912 [0.901, 0.923]`, a plain number or text as it is, or a dash where there was nothing to measure."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return "–"  # noqa: RUF001
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-
-
-def percent(value: Section) -> str:
-    return f"{100 * value['value']:.1f}%"
-
-
-def label_table(metadata: dict[str, Any]) -> list[str]:
-    rows = ["| label | training rows | positive | |", "|---|---|---|---|"]
-    for label in LABELS:
-        total, positive = metadata["rows"][label]
-        note = "**experimental**: too few positives to be relied on" if label in metadata["experimental"] else ""
-        rows.append(f"| {label} | {total:,} | {positive:,} | {note} |")
-    return rows
-
-
-def toxicity_table(section: Section) -> list[str]:
-    rows = ["| set | AUROC | texts | toxic |", "|---|---|---|---|"]
-    for name, value in section.items():
-        if name.startswith("toxicity / "):
-            rows.append(f"| {name[11:]} | {interval(value)} | {value['texts']:,} | {value['positives']:,} |")
-        elif name.startswith("English"):
-            rows.append(f"| **{name}** | {interval(value)} | | |")
-    return rows
-
-
-def other_labels_table(labels: Section, sets: Section) -> list[str]:
-    rows = ["| label | against toxicity 0 | within toxic | calibration error on chat |", "|---|---|---|---|"]
-    for label in LABELS:
-        easy, hard = labels.get(f"{label} against toxicity 0"), labels.get(f"{label} within toxic")
-        error = labels.get(f"{label} calibration error on chat")
-        rows.append(f"| {label} | {interval(easy)} | {interval(hard)} | {interval(error)} |")
-    spam = ", ".join(f"{name[7:]} {interval(value)}" for name, value in sets.items() if name.startswith("spam / "))
-    return [*rows, "", f"Spam by set: {spam}."]
-
-
-def benign_table(section: Section) -> list[str]:
-    rows = ["| | blocked (≥ 0.8) | held or blocked (≥ 0.5) | texts |", "|---|---|---|---|"]
-    for name in (key.removesuffix(": any label >= 0.8") for key in section if key.endswith(": any label >= 0.8")):
-        blocked, held = section[f"{name}: any label >= 0.8"], section[f"{name}: any label >= 0.5"]
-        rows.append(f"| {name} | {100 * blocked['value']:.2f}% | {100 * held['value']:.2f}% | {held['texts']:,} |")
-    return rows
-
-
-def written_table(section: Section) -> list[str]:
-    measures = ("abuse held or blocked", "fine lines blocked", "fine lines held")
-    rows = [f"| | AUROC | {' | '.join(measures)} | lines |", "|---|---|---|---|---|---|"]
-    for name in (key.removesuffix(": AUROC") for key in section if key.endswith(": AUROC")):
-        shares = " | ".join(percent(section[f"{name}: {measure}"]) for measure in measures)
-        area = section[f"{name}: AUROC"]
-        rows.append(f"| {name} | {interval(area)} | {shares} | {area['texts']} |")
-    return rows
-
-
-def hate_check_table(section: Section) -> list[str]:
-    rows = ["| | accuracy | macro-F1 | non-hateful right |", "|---|---|---|---|"]
-    for name in (key.removesuffix(": accuracy") for key in section if key.endswith(": accuracy")):
-        f1, fine = section[f"{name}: macro-F1"], section[f"{name}: non-hateful right"]
-        rows.append(f"| {name} | {interval(section[f'{name}: accuracy'])} | {f1:.3f} | {percent(fine)} |")
-    right = [f"{key[14:]} {percent(value)}" for key, value in section.items() if key.startswith("functionality ")]
-    return [*rows, "", f"English, right by functionality: {', '.join(right)}."]
-
-
-def identity_table(section: Section) -> list[str]:
-    rows = ["| templates | AUROC | harmless held or blocked | harmless blocked |", "|---|---|---|---|"]
-    for name in (key.removesuffix(": AUROC") for key in section if key.endswith(": AUROC")):
-        held, blocked = section[f"{name}: harmless held"], section[f"{name}: harmless blocked"]
-        rows.append(f"| {name} | {interval(section[f'{name}: AUROC'])} | {percent(held)} | {percent(blocked)} |")
-    apart = sorted((value, key[3:].split(":")[0]) for key, value in section.items() if "less the overall" in key)
-    lowest = ", ".join(f"{name} {value:+.3f}" for value, name in apart[:5])
-    highest = ", ".join(f"{name} {value:+.3f}" for value, name in apart[-5:])
-    return [*rows, "", f"English, AUROC by identity less the overall one: lowest {lowest}; highest {highest}."]
-
-
-def plain_table(head: str, section: Section) -> list[str]:
-    rows = [f"| {head} | |", "|---|---|"]
-    for name, value in section.items():
-        number = f"{value:,.0f}" if isinstance(value, float) and value > 1 else interval(value)
-        rows.append(f"| {name} | {number} |")
-    return rows
-
-
-@app.command()
-def main(results: Annotated[Path, typer.Argument(help="What `python -m training.evaluate --json` wrote.")]) -> None:
-    """Fills the card's template with the bundled weights' metadata and measured results."""
-    metadata = json.loads(BUNDLED.with_suffix(".json").read_text())
-    found = json.loads(results.read_text())["ngram"]
-    parts = {
-        "version": [f"ngram-{metadata['sha256'][:12]}"],
-        "seed": [str(metadata["seed"])],
-        "labels": label_table(metadata),
-        "toxicity": toxicity_table(found["AUROC by set"]),
-        "others": other_labels_table(found["Labels"], found["AUROC by set"]),
+def measured(found: dict[str, Section]) -> dict[str, str]:
+    """The tables of one classifier's measures, by their place in measured.md."""
+    tables = {
+        "toxicity": toxicity_table(found[_MEASURED]),
+        "others": other_labels_table(found["Labels"], found[_MEASURED]),
         "benign": benign_table(found["Benign chat"]),
         "written": written_table(found["Held-out writers"]),
         "hatecheck": hate_check_table(found["HateCheck"]),
@@ -124,11 +41,69 @@ def main(results: Annotated[Path, typer.Argument(help="What `python -m training.
         "disguises": plain_table("disguise", found["Disguises"]),
         "speed": plain_table("messages a CPU-second", found["Speed"]),
     }
-    card = TEMPLATE.read_text(encoding="utf-8")
-    for name, lines in parts.items():
-        card = card.replace(f"{{{{{name}}}}}", "\n".join(lines))
-    CARD.parent.mkdir(parents=True, exist_ok=True)
-    CARD.write_text(card, encoding="utf-8")
+    return {name: "\n".join(lines) for name, lines in tables.items()}
+
+
+def ngram_parts() -> dict[str, str]:
+    """What the bundled n-gram weights say of themselves."""
+    return _described(NGRAM.with_suffix(".json"), "ngram")
+
+
+def encoder_parts() -> dict[str, str]:
+    """What the bundled encoder's weights say of themselves."""
+    weights = ENCODER / "encoder.npz"
+    with np.load(weights, allow_pickle=False) as stored:
+        (pieces, dimensions), width = stored["table"].shape, len(stored["first_0_bias"])
+    return _described(ENCODER / "encoder.json", "encoder") | {
+        "pieces": f"{pieces:,}",
+        "dimensions": str(dimensions),
+        "width": str(width),
+        "size": f"{weights.stat().st_size / 1e6:.1f}",
+    }
+
+
+def fill(template: str, parts: dict[str, str]) -> str:
+    """A template with its places filled.
+
+    Raises:
+        KeyError: there is nothing for a place.
+    """
+    text = (TEMPLATES / template).read_text(encoding="utf-8")
+    for name, value in parts.items():
+        text = text.replace(f"{{{{{name}}}}}", value)
+    if "{{" in text:
+        raise KeyError(f"{template}: nothing for {text.split('{{')[1].split('}}')[0]}")
+    return text
+
+
+def _described(metadata: Path, name: str) -> dict[str, str]:
+    said: dict[str, Any] = json.loads(metadata.read_text())
+    return {
+        "version": f"{name}-{said['sha256'][:12]}",
+        "seed": str(said["seed"]),
+        "labels": "\n".join(label_table(said)),
+    }
+
+
+@app.command()
+def main(
+    results: Annotated[Path, typer.Argument(help="What `python -m training.evaluate --json` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pages.")] = OUT,
+) -> None:
+    """Writes a card for each bundled classifier that was measured, and a page that compares all that were."""
+    found: dict[str, dict[str, Section]] = json.loads(results.read_text())
+    out.mkdir(parents=True, exist_ok=True)
+    for name, described in (("ngram", ngram_parts), ("encoder", encoder_parts)):
+        if name not in found:
+            continue
+        parts = described()
+        version = found[name].get("About", {}).get("version", parts["version"])
+        if version != parts["version"]:
+            raise typer.BadParameter(f"{results} measured {version}, but {parts['version']} is bundled: measure again")
+        parts["measured"] = fill("measured.md", measured(found[name])).rstrip()
+        (out / f"{name}.md").write_text(fill(f"{name}.md", parts), encoding="utf-8")
+    if len(found) > 1:
+        (out / "comparison.md").write_text(fill("comparison.md", comparison(found)), encoding="utf-8")
 
 
 if __name__ == "__main__":

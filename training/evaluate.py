@@ -5,6 +5,7 @@ import platform
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,28 +16,37 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from chat_moderator.classifiers.encoder import EncoderClassifier
 from chat_moderator.classifiers.lexicon import LexiconClassifier
 from chat_moderator.classifiers.ngram import NgramClassifier
 from chat_moderator.errors import ConfigError
 from chat_moderator.protocols import Classifier
 from chat_moderator.types import LABELS
 from training.metrics import Flags, Floats, Interval, auroc, calibration_error, macro_f1, share, with_interval
+from training.own_texts import ACTED_ON, BLOCK, HOLD, acted_on, fancy, split
+from training.peers import PEERS, PeerClassifier
 from training.rows import CORPUS, DIAGNOSTIC, EVALUATION_ONLY, TRAINABLE, Row, load, load_corpus
 from training.unseen_disguises import FUZZY, UNDOABLE, put_on
+from training.whole import CascadeClassifier
 
-CLASSIFIERS: Final[dict[str, Callable[[], Classifier]]] = {"lexicon": LexiconClassifier, "ngram": NgramClassifier}
-"""What can be measured, by name; a peer is one line more."""
+CLASSIFIERS: Final[dict[str, Callable[[], Classifier]]] = {
+    "cascade": CascadeClassifier,
+    "encoder": EncoderClassifier,
+    "lexicon": LexiconClassifier,
+    "ngram": NgramClassifier,
+}
+"""What can be measured, by name."""
+EVERYBODY: Final[dict[str, Callable[[], Classifier]]] = {
+    **CLASSIFIERS,
+    **{name: partial(PeerClassifier, name) for name in PEERS},
+}
 
 ENGLISH: Final = ("davidson", "surge_toxicity", "convabuse", "paradetox")
-HOLD: Final = 0.5
-BLOCK: Final = 0.8
 _POSITIVE: Final = 0.5
 _IDENTITY_ROWS: Final = 40
 _TEMPLATE_WORDS: Final = frozenset({"a", "am", "are", "being", "i", "is", "you"})
 _DISGUISED: Final = 500
 _FEW: Final = 10
-_ACTED_ON: Final = ("toxicity", "threat", "insult", "identity_attack", "spam")
-"""Labels that count when a share of acted-on texts is given: those that are neither experimental nor mere swearing."""
 
 Section = dict[str, Any]
 app = typer.Typer(add_completion=False)
@@ -57,6 +67,10 @@ class Scored:
     def column(self, label: str) -> Floats:
         return self.scores[:, LABELS.index(label)]
 
+    def answers(self, label: str) -> bool:
+        """Whether the classifier knows the label."""
+        return not np.isnan(self.column(label)).any()
+
     def known(self, label: str) -> Floats:
         return self.labels[:, LABELS.index(label)]
 
@@ -68,14 +82,14 @@ class Scored:
 
     def worst(self) -> Floats:
         """The highest score among the labels that count as acting."""
-        highest: Floats = self.scores[:, [LABELS.index(label) for label in _ACTED_ON]].max(axis=1)
+        highest: Floats = np.nanmax(self.scores[:, [LABELS.index(label) for label in ACTED_ON]], axis=1)
         return highest
 
 
 def by_set(scored: Scored) -> Section:
     """AUROC by label and set, where both classes are known."""
     found: Section = {}
-    for label in LABELS:
+    for label in filter(scored.answers, LABELS):
         known = scored.known(label)
         for name in (*TRAINABLE, *EVALUATION_ONLY):
             here = scored.having("source", name) & ~scored.having("weak", True) & ~np.isnan(known)
@@ -93,7 +107,7 @@ def by_label(scored: Scored) -> Section:
     scored = scored.without(DIAGNOSTIC)
     toxic = scored.known("toxicity") >= _POSITIVE
     harmless = scored.known("toxicity") == 0
-    for label in LABELS[1:]:
+    for label in filter(scored.answers, LABELS[1:]):
         known = scored.known(label)
         positive = known >= _POSITIVE
         scores = scored.column(label)
@@ -104,7 +118,7 @@ def by_label(scored: Scored) -> Section:
         ):
             if min(positive[here].sum(), (~positive[here]).sum()) >= _FEW:
                 found[f"{label} {name}"] = with_interval(auroc, scores[here], positive[here])
-    for label in LABELS:
+    for label in filter(scored.answers, LABELS):
         known = scored.known(label)
         chat = scored.where(lambda row: row.source in {"irc_ubuntu", "goemotions", "corpus", "convabuse", "sms_spam"})
         here = chat & ~np.isnan(known)
@@ -158,7 +172,7 @@ def written(scored: Scored) -> Section:
 def hate_check(scored: Scored) -> Section:
     """HateCheck and its translations at 0.5: accuracy and macro-F1 by language; by functionality in English."""
     found: Section = {}
-    flagged = np.maximum(scored.column("toxicity"), scored.column("identity_attack")) >= HOLD
+    flagged = np.fmax(scored.column("toxicity"), scored.column("identity_attack")) >= HOLD
     hateful = scored.known("identity_attack") >= _POSITIVE
     right = flagged == hateful
     none = np.zeros(len(right), np.float32)
@@ -181,7 +195,7 @@ def hate_check(scored: Scored) -> Section:
 def identities(scored: Scored) -> Section:
     """Identity templates: AUROC overall and by identity, and false positives on neutral statements."""
     found: Section = {}
-    score = np.maximum(scored.column("toxicity"), scored.column("identity_attack"))
+    score = np.fmax(scored.column("toxicity"), scored.column("identity_attack"))
     toxic = scored.known("toxicity") >= _POSITIVE
     madlibs = scored.having("source", "identity_madlibs")
     for language in sorted({row.language for row in scored.rows if row.source == "identity_madlibs"}):
@@ -230,6 +244,20 @@ def disguises(scored: Scored, classifier: Classifier) -> Section:
     return found
 
 
+def own_texts(scored: Scored, classifier: Classifier) -> Section:
+    """Texts written for this alone: look-alikes, contexts, fancy alphabets, positive profanity; and split messages."""
+    toxic = scored.where(
+        lambda row: row.source in {"paradetox", "convabuse", "davidson"} and row.labels[0] >= _POSITIVE
+    )
+    texts = [scored.rows[index].text for index in np.flatnonzero(toxic)[: 4 * _DISGUISED]]
+    terms = [[(span.start, span.end) for span in spans] for spans in LexiconClassifier().explain(texts)]
+    benign = [row.text for row in scored.rows if row.source == "goemotions" and row.weak]
+    found: Section = {}
+    for name in ("look-alikes", "contexts", "positive-profanity"):
+        found |= acted_on(classifier, name)
+    return found | fancy(classifier) | split(classifier, list(zip(texts, terms, strict=True)), benign)
+
+
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
@@ -266,6 +294,17 @@ def _rate(classifier: Classifier, texts: list[str], batch: int) -> float:
     return len(texts) / (time.process_time() - begin)
 
 
+def peer_speed(peer: PeerClassifier, texts: int) -> Section:
+    """Messages a CPU-second of a peer, over all that it was asked to score so far."""
+    return {"as measured, batch 1024": texts / max(peer.processor_seconds(), 1e-9)}
+
+
+def about(name: str, classifier: Classifier) -> Section:
+    """What was measured, and the sets on which it has an unfair advantage."""
+    trained_on = PEERS[name].trained_on if name in PEERS else ()
+    return {"version": classifier.version, "trained on": ", ".join(trained_on)}
+
+
 def show(title: str, section: Section, console: Console) -> None:
     table = Table("", "value [95% interval]", "texts", "positive", title=title, title_justify="left")
     for name, value in section.items():
@@ -278,10 +317,15 @@ def show(title: str, section: Section, console: Console) -> None:
     console.print(table)
 
 
-def evaluate(rows: list[Row], classifier: Classifier) -> dict[str, Section]:
+def evaluate(rows: list[Row], name: str, classifier: Classifier) -> dict[str, Section]:
     """Every measure of one classifier."""
-    scored = Scored(rows, classifier.score([row.text for row in rows]))
+    texts = [row.text for row in rows]
+    scored = Scored(
+        rows, np.concatenate([classifier.score(texts[at : at + 1024]) for at in range(0, len(texts), 1024)])
+    )
+    rate = peer_speed(classifier, len(texts)) if isinstance(classifier, PeerClassifier) else speed(scored, classifier)
     return {
+        "About": about(name, classifier),
         "AUROC by set": by_set(scored),
         "Labels": by_label(scored),
         "Benign chat": benign_chat(scored),
@@ -289,7 +333,8 @@ def evaluate(rows: list[Row], classifier: Classifier) -> dict[str, Section]:
         "HateCheck": hate_check(scored),
         "Identities": identities(scored),
         "Disguises": disguises(scored, classifier),
-        "Speed": speed(scored, classifier),
+        "Own texts": own_texts(scored, classifier),
+        "Speed": rate,
     }
 
 
@@ -318,14 +363,18 @@ def main(
     ] = CORPUS,
     json: Annotated[Path | None, typer.Option(help="Also write the results here.")] = None,
     classifier: Annotated[
-        list[str] | None, typer.Option(help=f"One of {', '.join(CLASSIFIERS)}; may be given again.")
+        list[str] | None, typer.Option(help=f"One of {', '.join(EVERYBODY)}; may be given again.")
     ] = None,
+    *,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Also other packages, in an environment of their own.")
+    ] = False,
 ) -> None:
     """Measures on the sets' own test splits, on held-out tenths, on diagnostics and on the held-out writers' lines."""
     console = Console()
-    names = classifier or ["ngram"]
-    if unknown := [name for name in names if name not in CLASSIFIERS]:
-        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(CLASSIFIERS)}")
+    names = list(dict.fromkeys([*(classifier or ["ngram"]), *(PEERS if peers else ())]))
+    if unknown := [name for name in names if name not in EVERYBODY]:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(EVERYBODY)}")
     try:
         rows = gather(data, corpus)
     except ConfigError as error:
@@ -333,9 +382,11 @@ def main(
         raise typer.Exit(2) from error
     results = {}
     for name in names:
-        made = CLASSIFIERS[name]()
+        made: Classifier = EVERYBODY[name]()
         console.rule(f"{name} ({made.version})")
-        results[name] = evaluate(rows, made)
+        results[name] = evaluate(rows, name, made)
+        if isinstance(made, PeerClassifier):
+            made.close()
         for title, section in results[name].items():
             show(title, section, console)
     if json:

@@ -1,18 +1,12 @@
-"""Writes what was learnt as the file that the classifier loads."""
+"""Makes what was learnt small enough to ship."""
 
-import hashlib
-import io
-import zipfile
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 _LEVELS: Final = 127
 _CLIPPED: Final = 1e-5
-_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
 def quantise(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -30,17 +24,3 @@ def most_telling(weights: NDArray[np.float32], frequency: NDArray[np.int64], kep
     spread = np.maximum(weights.std(axis=0), 1e-9)
     importance = np.sqrt(((weights / spread) ** 2).sum(axis=1) * np.sqrt(frequency))
     return np.sort(np.argsort(-importance, kind="stable")[:kept])
-
-
-def save(path: Path, arrays: dict[str, NDArray[Any]], metadata: dict[str, Any]) -> None:
-    """Writes `path` (.npz) and its .json, which names its sha256; the same input gives the same bytes."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.save(member, array, allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", _EPOCH), member.getvalue(), zipfile.ZIP_DEFLATED, 9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(packed.getvalue())
-    pinned = {"sha256": hashlib.sha256(packed.getvalue()).hexdigest(), **metadata}
-    path.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(pinned), indent=2) + b"\n")

@@ -20,7 +20,7 @@ from chat_moderator.text.words import Word, read_token, tokens
 _WORD: Final = re.compile(r"[^\W_]+")
 _ENOUGH: Final = 3
 _FAR_MORE: Final = 10
-_LEET_LENGTH: Final = 4
+_LEET_LENGTH: Final = 3
 
 
 def vocabulary(texts: Sequence[str]) -> frozenset[str]:
@@ -91,7 +91,7 @@ class Extractor:
 
     def _words_of(self, text: str) -> list[Word]:
         found: list[Word] = []
-        for token, _ in tokens(rewrite(text).text):
+        for token, _ in tokens(rewrite(text, self._known).text):
             if token not in self._read:
                 self._read[token] = read_token(token, self._known)
             found += self._read[token]

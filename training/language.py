@@ -129,7 +129,7 @@ def fit(corpus: list[Line], sets: list[Line], out: Path) -> None:
     kept = {*LATIN, *OTHERS, "hi-Latn"}
     lines = [line for line in corpus for _ in range(COPIES)] + sets + list(drawn_lines(random.Random(SEED)))
     lines = [line for line in lines if line.language in kept and not line.held_out]
-    model = LogisticRegression(C=PENALTY, max_iter=40, tol=1e-2, random_state=SEED, class_weight="balanced")
+    model = LogisticRegression(C=PENALTY, max_iter=40, random_state=SEED, class_weight="balanced")
     model.fit(features([line.text for line in lines]), [line.language for line in lines])
     weights = model.coef_.T
     scale = np.abs(weights).max() / 127

@@ -30,7 +30,8 @@ TRAINABLE: Final = (
 UNKNOWN: Final = math.nan
 _IMPLIED_BY_HARMLESS: Final = ("severe_toxicity", "threat", "insult", "identity_attack")
 _RENAMED: Final = {"sexual": ("sexual_explicit",), "harassment": ("insult", "toxicity")}
-_LETTERS: Final = dict(zip("tvohiaxsp", LABELS, strict=True))
+LETTERS: Final = dict(zip("tvohiaxsp", LABELS, strict=True))
+"""How the corpus writes a label."""
 
 _MASKS: Final = (
     (re.compile(r"(?:https?://|www\.)\S+|\bhttps?\b(?=\s|$)"), "http://"),
@@ -105,11 +106,11 @@ def _written(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         verdict = fields[0].lstrip("+")
-        if len(fields) != 3 or verdict not in {"ok", "bad", "care"} or not set(fields[1]) <= {*_LETTERS, "-"}:
+        if len(fields) != 3 or verdict not in {"ok", "bad", "care"} or not set(fields[1]) <= {*LETTERS, "-"}:
             raise ConfigError(
                 f"{path}:{number}", "expected verdict (ok, bad, care), labels (tvohiaxsp or -) and text, tab-divided"
             )
-        given = {_LETTERS[letter] for letter in fields[1] if letter != "-"}
+        given = {LETTERS[letter] for letter in fields[1] if letter != "-"}
         identity = f"corpus/{path.parent.name}/{path.stem}:{number}"
         yield Row(
             id=identity,

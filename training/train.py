@@ -15,10 +15,11 @@ from rich.table import Table
 
 from chat_moderator.classifiers.lexicon import LexiconClassifier
 from chat_moderator.classifiers.ngram_weights import BUNDLED
+from chat_moderator.classifiers.weights_file import write as save
 from chat_moderator.errors import ConfigError
 from chat_moderator.types import LABELS
 from training.disguises import disguise
-from training.export import most_telling, quantise, save
+from training.export import most_telling, quantise
 from training.features import Extractor, vocabulary, word_hash
 from training.linear import calibrate, fit
 from training.rows import (

@@ -6,7 +6,7 @@ import pytest
 from training.rows import DIAGNOSTIC, EVALUATION_ONLY, TRAINABLE
 from typer.testing import CliRunner
 
-from chat_moderator.classifiers.ngram import NgramClassifier
+from chat_moderator.classifiers.ngram import Config, NgramClassifier
 from training import evaluate, train
 
 RUDE = ("you are a zorp", "zorp off you narf", "shut up narf", "what a zorp he is", "go away narf and zorp")
@@ -47,7 +47,7 @@ def test_learns_what_it_is_shown_and_gives_the_same_bytes_again(data: Path, corp
     run("--data", data, "--corpus", corpus, "--out", tmp_path / "second")
     for name in ("ngram.npz", "ngram.json"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
-    scores = NgramClassifier(tmp_path / "first" / "ngram.npz").score(["you narf zorp", "good song today"])[:, 0]
+    scores = NgramClassifier(Config(model=str(tmp_path / "first"))).score(["you narf zorp", "good song today"])[:, 0]
     assert scores[0] > 0.5 > scores[1]
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chat_moderator.classifiers.weights_file import write as save
 from training.encoder.calibration import Line
 from training.encoder.narrow import Arrays
 from training.encoder.vocabulary import Vocabulary
-from training.export import save
 
 
 def quantise(weights: Arrays) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,1 @@
+"""Adapts the shipped classifiers to a community's own labels; numpy only."""
