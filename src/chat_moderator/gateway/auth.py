@@ -11,6 +11,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, cast
+from urllib.parse import parse_qs
 
 from litestar.types import Scope
 
@@ -19,7 +20,7 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.gateway.contract import Contract
 from chat_moderator.gateway.problems import ProblemError
 from chat_moderator.store.database import Store
-from chat_moderator.store.keys import AnyKey, Authenticate
+from chat_moderator.store.keys import AnyKey, Authenticate, KeyLimits
 from chat_moderator.types import Role, Struct
 
 REMEMBERED: Final = 0.9
@@ -33,11 +34,12 @@ _PROXY: Final = frozenset((b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b
 
 
 class Caller(Struct, frozen=True):
-    """Who calls: a key's id and role; `token` lets a long connection ask whether the key still stands."""
+    """Who calls: a key's id, role and limits; `token` lets a long connection ask whether the key still stands."""
 
     id: str
     role: Role
     token: str = ""
+    limits: KeyLimits = KeyLimits()
 
 
 LOCAL: Final = Caller("local", Role.ADMIN)
@@ -76,7 +78,7 @@ class KeyRing:
         until, caller = self._callers.get(place, (0.0, None))
         if self._clock() >= until:
             key = await self._store.ask(Authenticate(token=token))
-            caller = Caller(key.id, key.role, token) if key is not None else None
+            caller = Caller(key.id, key.role, token, key.limits) if key is not None else None
             if len(self._callers) >= _CAPACITY:
                 self._callers.clear()
             self._callers[place] = (self._clock() + REMEMBERED, caller)
@@ -120,6 +122,9 @@ class Gate:
             return LOCAL
         if contract.needs is None:
             return VISITOR
+        given = _key_of_google(scope, headers) if contract.key_in_query else None
+        if given is not None:
+            return await self._known_to_google(given, contract.needs)
         token = _token(scope, headers)
         if token is not None:
             return await self.known(token, contract.needs)
@@ -127,7 +132,15 @@ class Gate:
             return VISITOR
         if contract.in_frames:
             return None
-        raise _unauthenticated("A key is needed: Authorization: Bearer …", "")
+        raise _unauthenticated("A key is needed: Authorization: Bearer …", "", reason="key_missing")
+
+    async def _known_to_google(self, token: str, needed: Role) -> Caller:
+        """Like `known`; Google calls a wrong key in the query a bad request."""
+        if await self.keys.caller(token) is None:
+            raise ProblemError(
+                HTTPStatus.BAD_REQUEST, "API key not valid. Please pass a valid API key.", reason="API_KEY_INVALID"
+            )
+        return await self.known(token, needed)
 
     async def known(self, token: str, needed: Role) -> Caller:
         """Whose token it is.
@@ -208,9 +221,18 @@ def _token(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
     return next((each.removeprefix(SUBPROTOCOL) for each in offered if each.startswith(SUBPROTOCOL)), None)
 
 
-def _unauthenticated(detail: str, parameters: str) -> ProblemError:
+def _key_of_google(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
+    """The key in the query or in Google's header; None where there is none."""
+    header = headers.get(b"x-goog-api-key")
+    if header is not None:
+        return header.decode("latin-1").strip()
+    values = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("key")
+    return values[0].strip() if values else None
+
+
+def _unauthenticated(detail: str, parameters: str, *, reason: str = "") -> ProblemError:
     challenge = {"www-authenticate": f'Bearer realm="chat-moderator"{parameters}'}
-    return ProblemError(HTTPStatus.UNAUTHORIZED, detail, headers=challenge)
+    return ProblemError(HTTPStatus.UNAUTHORIZED, detail, headers=challenge, reason=reason)
 
 
 def _network(text: str, path: str) -> IPv4Network | IPv6Network:

@@ -7,6 +7,7 @@ that nothing nests deeper than the types do, and nothing recurses with the input
 import asyncio
 import json
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -18,21 +19,23 @@ from chat_moderator.gateway.problems import ProblemError
 
 T = TypeVar("T")
 
+JSON: Final = ("application/json",)
+
 _PLACED: Final = re.compile(r"(?P<what>.*?)(?: - at `(?P<root>\$|key)(?P<path>[^`]*)`)?", re.DOTALL)
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _NAMED: Final = re.compile(r"Object (missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The raw body of a JSON request, at most `limit` bytes.
+async def read_body(scope: Scope, receive: Receive, limit: int, media: Sequence[str] = JSON) -> bytes:
+    """The raw body of a request of one of the content types in `media`, at most `limit` bytes.
 
     Raises:
         ProblemError: 408, 413 or 415.
     """
     headers = dict(scope["headers"])
-    media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-    if media != b"application/json":
-        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The content type application/json is needed.")
+    given = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
+    if given not in media:
+        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The content type {' or '.join(media)} is needed.")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Bodies are not taken compressed.")
     length = headers.get(b"content-length", b"0")
@@ -57,9 +60,18 @@ def decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
         raise invalid(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(raw, error) from error
+    refuse_unstorable(raw)
+    return value
+
+
+def refuse_unstorable(raw: bytes) -> None:
+    """Refuses a JSON text that was understood and holds a NUL, which no store takes.
+
+    Raises:
+        ProblemError: 400, naming the field.
+    """
     if b"\\u0000" in raw and (place := _unstorable(raw)) is not None:
         raise _refused_character(place)
-    return value
 
 
 def convert_query(values: dict[str, str], kind: type[T]) -> T:

@@ -13,6 +13,7 @@ from litestar.types import Receive, Scope, Send
 
 from chat_moderator.gateway import limits
 from chat_moderator.gateway.bodies import convert_query, decode, read_body
+from chat_moderator.gateway.problems import PROBLEM_DETAILS, Dialect
 from chat_moderator.types import Role
 
 B = TypeVar("B")
@@ -64,6 +65,8 @@ class Contract(Generic[B, Q]):
         answered: an answer to it.
         detail: more than one line, in Markdown.
         tag: the group it is shown in.
+        dialect: how it says what goes wrong.
+        key_in_query: the key may stand in the query as `key`, or in the header X-Goog-Api-Key.
     """
 
     summary: str
@@ -81,6 +84,8 @@ class Contract(Generic[B, Q]):
     answered: Any = None
     detail: str = ""
     tag: str = "moderation"
+    dialect: Dialect = PROBLEM_DETAILS
+    key_in_query: bool = False
 
     @cached_property
     def decoder(self) -> msgspec.json.Decoder[B]:

@@ -11,15 +11,20 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from chat_moderator.gateway.auth import Gate
 from chat_moderator.gateway.contract import Reply, contract_of
 from chat_moderator.gateway.problems import MEDIA, ProblemError, problem_of
+from chat_moderator.gateway.usage import Headers, UsageMeter
 
 
 class Door(ASGIMiddleware):
-    """Asks the gate about every request and WebSocket, before anything of its body is read; answers OPTIONS itself."""
+    """Asks the gate about every request and WebSocket, before anything of its body is read; answers OPTIONS itself.
+
+    A caller with a key is held to its rate here, and told in the headers of the answer how much is left.
+    """
 
     scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, usage: UsageMeter) -> None:
         self._gate = gate
+        self._usage = usage
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """See `ASGIMiddleware.handle`."""
@@ -28,13 +33,14 @@ class Door(ASGIMiddleware):
             await _options(scope)(scope, receive, send)
             return
         try:
-            scope["user"] = await self._gate.admit(scope, contract)
+            caller = scope["user"] = await self._gate.admit(scope, contract)
+            left = self._usage.admit(caller) if caller is not None else ()
         except Exception as error:
             if scope["type"] == ScopeType.HTTP:
                 raise
             await deny(send, problem_of(error))
             return
-        await next_app(scope, receive, send)
+        await next_app(scope, receive, _with_headers(send, left) if left else send)
 
 
 async def deny(send: Send, problem: ProblemError) -> None:
@@ -48,6 +54,15 @@ async def deny(send: Send, problem: ProblemError) -> None:
     body: Any = {"type": "websocket.http.response.body", "body": problem.body}
     await send(start)
     await send(body)
+
+
+def _with_headers(send: Send, headers: Headers) -> Send:
+    async def sent(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *headers]}
+        await send(message)
+
+    return sent
 
 
 def _options(scope: Scope) -> Reply:

@@ -56,6 +56,7 @@ RESULT: Final[dict[str, Any]] = {
     "hints": {},
     "tier": "ngram",
     "degraded": False,
+    "earlier": [],
     "model": "ngram-4f1c2d9a7b30",
     "policy": "9c1e5a3f2b7d",
     "client": "3fa9c2e1b05d",
@@ -83,3 +84,59 @@ KEY: Final[dict[str, Any]] = {
     "role": "client",
     "created_at": "2026-02-01T18:00:00Z",
 }
+
+MODERATIONS: Final[dict[str, Any]] = {"model": "omni-moderation-latest", "input": ["Hello!"]}
+_CATEGORIES: Final = {
+    "harassment": 0.0135,
+    "harassment/threatening": 0.0012,
+    "hate": 0.0015,
+    "hate/threatening": 0.0012,
+    "illicit": 0.0,
+    "illicit/violent": 0.0,
+    "self-harm": 0.0004,
+    "self-harm/instructions": 0.0,
+    "self-harm/intent": 0.0,
+    "sexual": 0.0011,
+    "sexual/minors": 0.0,
+    "violence": 0.0012,
+    "violence/graphic": 0.0,
+}
+MODERATIONS_ANSWERED: Final[dict[str, Any]] = {
+    "id": "modr-5b1c0f6e2d9a4788c3e1b0d2",
+    "model": "ngram-4f1c2d9a7b30",
+    "results": [
+        {
+            "flagged": False,
+            "categories": {name: None if name.startswith("illicit") else False for name in _CATEGORIES},
+            "category_scores": _CATEGORIES,
+            "category_applied_input_types": {name: ["text"] if score else [] for name, score in _CATEGORIES.items()},
+        }
+    ],
+}
+ANALYZE: Final[dict[str, Any]] = {
+    "comment": {"text": "Hello! You fool."},
+    "requestedAttributes": {"TOXICITY": {}},
+    "languages": ["en"],
+    "spanAnnotations": True,
+    "doNotStore": True,
+}
+ANALYZED: Final[dict[str, Any]] = {
+    "attributeScores": {
+        "TOXICITY": {
+            "spanScores": [
+                {"begin": 0, "end": 6, "score": {"value": 0.0412, "type": "PROBABILITY"}},
+                {"begin": 7, "end": 16, "score": {"value": 0.8731, "type": "PROBABILITY"}},
+            ],
+            "summaryScore": {"value": 0.8412, "type": "PROBABILITY"},
+        }
+    },
+    "languages": ["en"],
+    "detectedLanguages": ["en"],
+}
+SUGGEST: Final[dict[str, Any]] = {
+    "comment": {"text": "Get busy living."},
+    "attributeScores": {"TOXICITY": {"summaryScore": {"value": 0}}},
+    "communityId": "movies",
+    "clientToken": "comment-53922",
+}
+SUGGESTED: Final[dict[str, Any]] = {"clientToken": "comment-53922", "detectedLanguages": ["en"]}

@@ -14,6 +14,8 @@ from chat_moderator.gateway import (
     erase,
     keys,
     messages,
+    openai,
+    perspective,
     reviews,
     run,
     schema,
@@ -21,9 +23,35 @@ from chat_moderator.gateway import (
     system,
     webhooks,
 )
+from chat_moderator.gateway.contract import contract_of
 from chat_moderator.gateway.door import Door
-from chat_moderator.gateway.problems import answer
+from chat_moderator.gateway.problems import DIALECTS, PROBLEM_DETAILS, Dialect, answer
 from chat_moderator.gateway.services import Services
+
+HEADERS: Final = [
+    "authorization",
+    "content-type",
+    "x-goog-api-client",
+    "x-goog-api-key",
+    *(f"openai-{name}" for name in ("beta", "organization", "project")),
+    *(
+        f"x-stainless-{name}"
+        for name in (
+            "arch",
+            "async",
+            "helper-method",
+            "lang",
+            "os",
+            "package-version",
+            "poll-helper",
+            "retry-count",
+            "runtime",
+            "runtime-version",
+            "timeout",
+        )
+    ),
+]
+"""What pages of `server.origins` may send; the last of them are of OpenAI's client for browsers."""
 
 ROUTES: Final = (
     chat.home,
@@ -39,6 +67,10 @@ ROUTES: Final = (
     keys.create_key,
     keys.revoke_key,
     messages.accept,
+    openai.moderations,
+    perspective.analyze,
+    perspective.suggest,
+    perspective.discovery,
     reviews.list_reviews,
     reviews.read_review,
     reviews.resolve_review,
@@ -54,6 +86,7 @@ ROUTES: Final = (
     system.live,
     system.live_events,
     webhooks.receive,
+    webhooks.receive_platform,
 )
 
 
@@ -65,15 +98,23 @@ def create_gateway(app: App) -> Litestar:
     """
     services = Services(app)
     origins = list(app.settings.server.origins)
-    cors = CORSConfig(
-        allow_origins=origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=["authorization", "content-type"]
-    )
+    cors = CORSConfig(allow_origins=origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=HEADERS)
     return Litestar(
         ROUTES,
-        state=State({"services": services}),
-        middleware=[Door(services.gate)],
+        state=State({"services": services, DIALECTS: _dialects()}),
+        middleware=[Door(services.gate, services.usage)],
         exception_handlers={Exception: answer},
         cors_config=cors if origins else None,
         openapi_config=None,
         logging_config=None,
     )
+
+
+def _dialects() -> dict[str, Dialect]:
+    """The dialect of each path that has one of its own, whatever the method."""
+    found: dict[str, Dialect] = {}
+    for handler in ROUTES:
+        contract = contract_of(handler)
+        if contract is not None and contract.dialect is not PROBLEM_DETAILS:
+            found |= dict.fromkeys(handler.paths, contract.dialect)
+    return found

@@ -10,15 +10,16 @@ from msgspec import Meta
 from chat_moderator.gateway import examples
 from chat_moderator.gateway.contract import OPT, Contract, Reply, readable
 from chat_moderator.gateway.services import services_of
-from chat_moderator.store.keys import CreateKey, Key, ListKeys, NewKey, RevokeKey
+from chat_moderator.store.keys import CreateKey, Key, KeyLimits, ListKeys, NewKey, RevokeKey
 from chat_moderator.types import Role, Struct
 
 
 class KeyBody(Struct, frozen=True):
-    """What a new key is called and may do."""
+    """What a new key is called, may do and may use."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
     role: Role
+    limits: KeyLimits = KeyLimits()
 
 
 class Keys(Struct, frozen=True):
@@ -63,7 +64,7 @@ async def create_key(request: Request[Any, Any, Any]) -> ASGIApp:
     """Makes a key."""
     body = await CREATE.read(request)
     services = services_of(request)
-    made = await services.app.store.execute(CreateKey(name=body.name, role=body.role))
+    made = await services.app.store.execute(CreateKey(name=body.name, role=body.role, limits=body.limits))
     services.keys.forget()
     return CREATE.reply(made)
 

@@ -50,3 +50,13 @@ class TokenBucket:
             self._left -= 1.0
             return 0.0
         return (1.0 - self._left) / self._rate
+
+    @property
+    def left(self) -> float:
+        """How many may pass at once now, as of the last `take`."""
+        return self._left
+
+    @property
+    def full_in(self) -> float:
+        """Seconds from the last `take` until `burst` may pass at once again."""
+        return (self._burst - self._left) / self._rate

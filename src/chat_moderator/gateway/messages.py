@@ -42,6 +42,8 @@ MESSAGES: Final[Contract[MessagesBody, Any]] = Contract(
 async def accept(request: Request[Any, Any, Any]) -> ASGIApp:
     """Takes in messages."""
     body = await MESSAGES.read(request)
-    messages = messages_of(body.messages, caller_of(request).id)
-    new = await services_of(request).app.queue.put(messages)
+    services, caller = services_of(request), caller_of(request)
+    messages = messages_of(body.messages, caller.id)
+    await services.usage.take(caller, len(messages))
+    new = await services.app.queue.put(messages)
     return MESSAGES.reply(Accepted(new, len(messages) - new))

@@ -8,12 +8,14 @@ from typing import Any, Final
 import msgspec
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import BaseRoute, HTTPRoute
+from msgspec import json
 
 from chat_moderator.gateway.contract import Contract, contract_of
-from chat_moderator.gateway.problems import MEDIA, ProblemDetails
+from chat_moderator.gateway.problems import MEDIA, PROBLEM_DETAILS, Dialect, ProblemDetails, ProblemError
 
 VERSION: Final = "1"
 SECURITY: Final = "key"
+IN_QUERY: Final = "keyInQuery"
 REF: Final = "#/components/schemas/{name}"
 
 _PROBLEM: Final = {
@@ -28,7 +30,8 @@ Chat moderation: messages in, verdicts out.
 
 Every route but the public ones takes `Authorization: Bearer <token>`. While the server has no key at all, it answers
 this machine only, and takes any token. Whatever goes wrong is answered as `application/problem+json` (RFC 9457), with
-the field where there is one. `/v1/stream` and `/v1/chat/{room}` are WebSockets and not described here.
+the field where there is one; the compatible routes speak as what they stand in for. `/v1/stream` and
+`/v1/chat/{room}` are WebSockets and not described here.
 """
 
 
@@ -43,6 +46,7 @@ def document(routes: Iterable[BaseRoute], root: str = "") -> dict[str, Any]:
     types = [
         ProblemDetails,
         *(each for _, _, contract in declared for each in (contract.body, contract.answer) if each),
+        *(contract.dialect.details for _, _, contract in declared),
     ]
     _, components = msgspec.json.schema_components(types, ref_template=REF)
     paths: dict[str, dict[str, Any]] = {}
@@ -60,7 +64,10 @@ def document(routes: Iterable[BaseRoute], root: str = "") -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(components.items())),
-            "securitySchemes": {SECURITY: {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                SECURITY: {"type": "http", "scheme": "bearer"},
+                IN_QUERY: {"type": "apiKey", "in": "query", "name": "key"},
+            },
         },
     }
 
@@ -87,7 +94,7 @@ def _operation(path: str, method: str, contract: Contract[Any, Any]) -> dict[str
     if contract.detail:
         operation["description"] = contract.detail
     if contract.needs is not None:
-        operation["security"] = [{SECURITY: []}]
+        operation["security"] = [{SECURITY: []}, *([{IN_QUERY: []}] if contract.key_in_query else [])]
         operation["x-role"] = contract.needs.value
     parameters = [*_path_parameters(path), *_query_parameters(contract)]
     if parameters:
@@ -120,11 +127,14 @@ def _responses(path: str, contract: Contract[Any, Any]) -> dict[str, Any]:
         problems.add(HTTPStatus.BAD_REQUEST)
     if "{" in path:
         problems.add(HTTPStatus.NOT_FOUND)
-    refused = {str(int(status)): _problem(HTTPStatus(status)) for status in sorted(problems)}
+    refused = {str(int(status)): _problem(HTTPStatus(status), contract.dialect) for status in sorted(problems)}
     return {str(int(contract.status)): success} | refused
 
 
-def _problem(status: HTTPStatus) -> dict[str, Any]:
+def _problem(status: HTTPStatus, dialect: Dialect) -> dict[str, Any]:
+    if dialect is not PROBLEM_DETAILS:
+        _, body = dialect.write(ProblemError(status, f"{status.description or status.phrase}."))
+        return {"description": status.phrase, "content": {dialect.media: _content(dialect.details, json.decode(body))}}
     example = (
         _PROBLEM if status == HTTPStatus.BAD_REQUEST else _PROBLEM | {"status": int(status), "title": status.phrase}
     )

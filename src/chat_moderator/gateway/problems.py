@@ -1,9 +1,9 @@
 """What goes wrong, as RFC 9457 problem details: one sentence, and the field where there is one. Never a traceback."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar import Request, Response
@@ -13,6 +13,7 @@ from chat_moderator.errors import (
     ChatModeratorError,
     ConflictError,
     NotFoundError,
+    TooLargeError,
     TransientError,
 )
 from chat_moderator.types import Struct
@@ -45,10 +46,14 @@ class ProblemError(Exception):
         detail: what is wrong and what is allowed, in one sentence.
         field: where in the body or the query.
         headers: to be sent with it.
+        reason: the kind of problem in one word, for dialects that name it.
     """
 
-    def __init__(self, status: int, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None, reason: str = ""
+    ) -> None:
         super().__init__(detail)
+        self.reason = reason
         self.details = ProblemDetails(
             "about:blank", HTTPStatus(status).phrase, status, _sendable(detail), _sendable(field)
         )
@@ -65,6 +70,27 @@ class ProblemError(Exception):
         return msgspec.json.encode(self.details)
 
 
+class Dialect(NamedTuple):
+    """How a route says what goes wrong.
+
+    Attributes:
+        details: the type of the body.
+        media: of the body.
+        write: the status and the body for a problem.
+    """
+
+    details: type[Any]
+    media: str
+    write: Callable[[ProblemError], tuple[int, bytes]]
+
+
+PROBLEM_DETAILS: Final = Dialect(ProblemDetails, MEDIA, lambda problem: (problem.status, problem.body))
+"""What every route speaks that does not stand in for somebody else's."""
+
+DIALECTS: Final = "dialects"
+"""Where the gateway keeps the other dialects, by path."""
+
+
 def problem_of(error: Exception) -> ProblemError:
     """The problem that an error is to its caller."""
     match error:
@@ -77,6 +103,8 @@ def problem_of(error: Exception) -> ProblemError:
         case ConflictError():
             place, text = _placed(error)
             problem = ProblemError(HTTPStatus.CONFLICT, _sentence(text), field=place)
+        case TooLargeError():
+            problem = ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _sentence(error))
         case NotFoundError():
             problem = ProblemError(HTTPStatus.NOT_FOUND, _sentence(error))
         case TimeoutError() | ChatModeratorError():
@@ -88,10 +116,13 @@ def problem_of(error: Exception) -> ProblemError:
     return problem
 
 
-def answer(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The response for an error that ended a request."""
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The response for an error that ended a request, in the dialect of its path."""
     problem = problem_of(error)
-    return Response(problem.body, status_code=problem.status, media_type=MEDIA, headers=problem.headers)
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", "")).rstrip("/")
+    dialect: Dialect = request.app.state[DIALECTS].get(path, PROBLEM_DETAILS)
+    status, body = dialect.write(problem)
+    return Response(body, status_code=status, media_type=dialect.media, headers=problem.headers)
 
 
 def _busy(error: TransientError) -> ProblemError:

@@ -1,18 +1,15 @@
 """Answers at once: `POST /run`, and `POST /v1/moderate` with every detail."""
 
-import asyncio
-import logging
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 from litestar import Request, post
 from litestar.types import ASGIApp
 
-from chat_moderator.errors import ChatModeratorError, TransientError
 from chat_moderator.gateway import examples, limits
 from chat_moderator.gateway.contract import OPT, Contract
-from chat_moderator.gateway.services import Services, caller_of, services_of
+from chat_moderator.gateway.judging import judged
+from chat_moderator.gateway.services import caller_of, services_of
 from chat_moderator.gateway.wire import (
     BriefMessages,
     BriefResults,
@@ -22,9 +19,7 @@ from chat_moderator.gateway.wire import (
     messages_of,
     result_of,
 )
-from chat_moderator.types import Message, Record, Role
-
-log = logging.getLogger(__name__)
+from chat_moderator.types import Message, Role
 
 RUN: Final[Contract[BriefMessages, Any]] = Contract(
     summary="Judge texts and answer at once.",
@@ -53,27 +48,16 @@ MODERATE: Final[Contract[MessagesBody, Any]] = Contract(
 @post("/run", opt={OPT: RUN})
 async def run(request: Request[Any, Any, Any]) -> ASGIApp:
     """Judges texts."""
-    services, client = services_of(request), caller_of(request).id
+    services, caller = services_of(request), caller_of(request)
     body = await RUN.read(request)
-    records = await _moderate(services, [Message(each.id, each.text, client) for each in body.messages])
+    records = await judged(services, caller, [Message(each.id, each.text, caller.id) for each in body.messages])
     return RUN.reply(BriefResults([brief_result(record) for record in records], services.experimental))
 
 
 @post("/v1/moderate", opt={OPT: MODERATE})
 async def moderate(request: Request[Any, Any, Any]) -> ASGIApp:
     """Judges messages."""
-    services, client = services_of(request), caller_of(request).id
+    services, caller = services_of(request), caller_of(request)
     body = await MODERATE.read(request)
-    records = await _moderate(services, messages_of(body.messages, client))
+    records = await judged(services, caller, messages_of(body.messages, caller.id))
     return MODERATE.reply(Results([result_of(record) for record in records], services.experimental))
-
-
-async def _moderate(services: Services, messages: Sequence[Message]) -> list[Record]:
-    try:
-        async with asyncio.timeout(limits.VERDICT_TIMEOUT):
-            return await services.app.recorder.moderate(messages)
-    except (ChatModeratorError, TimeoutError):
-        raise
-    except Exception as error:  # a classifier is a plugin: whatever it raises is no fault of the caller
-        log.exception("messages could not be judged")
-        raise TransientError("no verdict could be reached; nothing was recorded") from error

@@ -19,6 +19,7 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.gateway import limits
 from chat_moderator.gateway.auth import is_loopback
 from chat_moderator.gateway.gateway import create_gateway
+from chat_moderator.gateway.prefix import Prefixed
 from chat_moderator.gateway.services import Services
 from chat_moderator.store.keys import AnyKey
 
@@ -32,9 +33,11 @@ class Server(uvicorn.Server):
     """One gateway on one listening socket; whoever waits for something is let go when it stops."""
 
     def __init__(self, gateway: Litestar, *, ready: Callable[[], None] = lambda: None) -> None:
+        self.services: Services = gateway.state.services
+        prefix = self.services.app.settings.server.prefix
         super().__init__(
             uvicorn.Config(
-                gateway,
+                Prefixed(gateway, prefix) if prefix else gateway,
                 http="httptools",
                 ws="websockets-sansio",
                 lifespan="off",
@@ -48,7 +51,6 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE,
             )
         )
-        self.services: Services = gateway.state.services
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -60,6 +62,7 @@ class Server(uvicorn.Server):
         """Stops accepting and lets what is under way end."""
         self.services.drain()
         await super().shutdown(sockets)
+        await self.services.usage.aclose()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -6,8 +6,10 @@ from typing import Any
 from litestar import Request, WebSocket
 
 from chat_moderator.app import App
+from chat_moderator.classifiers.perspective_scale import Scales
 from chat_moderator.gateway.auth import Caller, Gate, KeyRing
 from chat_moderator.gateway.signatures import Verifier
+from chat_moderator.gateway.usage import UsageMeter
 from chat_moderator.sinks.metrics import Live
 
 
@@ -22,9 +24,19 @@ class Services:
         self.app = app
         self.keys = KeyRing(app.store)
         self.gate = Gate(self.keys, app.settings.server)
+        self.usage = UsageMeter(app.store, app.metrics)
         self.webhooks = Verifier(app.settings.webhooks)
         self.draining = False
+        self._scales: Scales | None = None
         self._live = (0.0, Live(0.0, 0.0, 0.0, 0.0))
+
+    @property
+    def scales(self) -> Scales:
+        """Perspective's scale for the model that runs now."""
+        model = self.app.moderator.cascade.version
+        if self._scales is None or self._scales.model != model:
+            self._scales = Scales(model)
+        return self._scales
 
     def drain(self) -> None:
         """Lets long polls and streams end."""

@@ -161,6 +161,7 @@ class Connection:
             if isinstance(frame, AuthFrame):
                 return None
             messages = messages_of(frame.messages, caller.id)
+            await self._services.usage.take(caller, len(messages))
             new = await self._services.app.queue.put(messages)
         except (ProblemError, ChatModeratorError) as error:
             return _refusal(_ref(raw), problem_of(error))

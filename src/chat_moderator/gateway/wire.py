@@ -78,7 +78,8 @@ class Result(Struct, frozen=True):
     """What was decided about a message, whole.
 
     `spans` are `[start, end, label]` in code points of the text; `hints` may only ever have held it; `seq` is its
-    place in the decision feed; `outcomes` tell what came of the actions so far.
+    place in the decision feed; `earlier` are the author's messages just before that were read with it; `outcomes` tell
+    what came of the actions so far.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Result(Struct, frozen=True):
     hints: dict[str, float]
     tier: str
     degraded: bool
+    earlier: tuple[str, ...]
     model: str
     policy: str
     client: str
@@ -169,6 +171,7 @@ def result_of(record: Record) -> Result:
         hints=assessment.hints,
         tier=assessment.tier,
         degraded=assessment.degraded,
+        earlier=assessment.earlier,
         model=assessment.model,
         policy=decision.policy,
         client=message.client,

@@ -4,11 +4,29 @@ import hashlib
 import hmac
 import secrets
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
+
+from msgspec import Meta
 
 from chat_moderator.errors import NotFoundError
 from chat_moderator.store.database import Command, Context, Query
 from chat_moderator.types import Role, Struct
+
+
+class KeyLimits(Struct, omit_defaults=True, frozen=True):
+    """What a key may use: `rate` requests a second, `burst` of them at once, `quota` texts a day; 0 is without limit.
+
+    A `burst` of 0 is twice the rate, at least 1. The day is that of UTC.
+    """
+
+    rate: Annotated[float, Meta(ge=0.0, le=1e6)] = 0.0
+    burst: Annotated[int, Meta(ge=0, le=10**9)] = 0
+    quota: Annotated[int, Meta(ge=0, le=10**15)] = 0
+
+    @property
+    def at_once(self) -> float:
+        """Requests that may come at once where there is a rate."""
+        return float(self.burst or max(1.0, 2 * self.rate))
 
 
 class Key(Struct, omit_defaults=True, frozen=True):
@@ -19,6 +37,7 @@ class Key(Struct, omit_defaults=True, frozen=True):
     role: Role
     created_at: datetime
     revoked_at: datetime | None = None
+    limits: KeyLimits = KeyLimits()
 
 
 class NewKey(Struct, frozen=True):
@@ -34,15 +53,16 @@ class CreateKey(Command[NewKey], frozen=True):
     result: ClassVar[Any] = NewKey
     name: str
     role: Role
+    limits: KeyLimits = KeyLimits()
 
     def apply(self, context: Context) -> NewKey:
         identifier, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         context.run(
-            "INSERT INTO keys (id, name, role, hash, created_at) VALUES (?, ?, ?, ?, ?)",
-            (identifier, self.name, self.role.value, _hash(secret), context.at),
+            "INSERT INTO keys (id, name, role, hash, created_at, rate, burst, quota) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (identifier, self.name, self.role.value, _hash(secret), context.at, *_columns(self.limits)),
         )
         created = datetime.fromtimestamp(context.at, UTC)
-        key = Key(id=identifier, name=self.name, role=self.role, created_at=created)
+        key = Key(id=identifier, name=self.name, role=self.role, created_at=created, limits=self.limits)
         return NewKey(key=key, token=f"cm_{identifier}_{secret}")
 
 
@@ -61,15 +81,32 @@ class RevokeKey(Command[None], frozen=True):
             raise NotFoundError(f"there is no key {self.id!r}")
 
 
+class LimitKey(Command[Key], frozen=True):
+    """Gives a key other limits, in force within a second.
+
+    Raises:
+        NotFoundError: there is no such key.
+    """
+
+    result: ClassVar[Any] = Key
+    id: str
+    limits: KeyLimits
+
+    def apply(self, context: Context) -> Key:
+        context.run("UPDATE keys SET rate = ?, burst = ?, quota = ? WHERE id = ?", (*_columns(self.limits), self.id))
+        row = next(iter(context.connection.execute(f"SELECT {_SELECTED} FROM keys WHERE id = ?", (self.id,))), None)
+        if row is None:
+            raise NotFoundError(f"there is no key {self.id!r}")
+        return _key(*row)
+
+
 class ListKeys(Query[list[Key]], frozen=True):
     """All keys, the revoked ones too, oldest first."""
 
     result: ClassVar[Any] = list[Key]
 
     def answer(self, context: Context) -> list[Key]:
-        rows = context.connection.execute(
-            "SELECT id, name, role, created_at, revoked_at FROM keys ORDER BY created_at, id"
-        )
+        rows = context.connection.execute(f"SELECT {_SELECTED} FROM keys ORDER BY created_at, id")
         return [_key(*row) for row in rows]
 
 
@@ -82,11 +119,7 @@ class Authenticate(Query[Key | None], frozen=True):
     def answer(self, context: Context) -> Key | None:
         identifier, _, secret = self.token.removeprefix("cm_").partition("_")
         row = next(
-            iter(
-                context.connection.execute(
-                    "SELECT hash, id, name, role, created_at, revoked_at FROM keys WHERE id = ?", (identifier,)
-                )
-            ),
+            iter(context.connection.execute(f"SELECT hash, {_SELECTED} FROM keys WHERE id = ?", (identifier,))),
             None,
         )
         known = row[0] if row else bytes(32)
@@ -104,15 +137,25 @@ class AnyKey(Query[bool], frozen=True):
         return bool(context.value("SELECT EXISTS (SELECT 1 FROM keys WHERE revoked_at IS NULL)"))
 
 
-def _key(identifier: str, name: str, role: str, created: float, revoked: float | None) -> Key:
+def _columns(limits: KeyLimits) -> tuple[float, int, int]:
+    return limits.rate, limits.burst, limits.quota
+
+
+def _key(  # noqa: PLR0917 -- a row
+    identifier: str, name: str, role: str, created: float, revoked: float | None, rate: float, burst: int, quota: int
+) -> Key:
     return Key(
         id=identifier,
         name=name,
         role=Role(role),
         created_at=datetime.fromtimestamp(created, UTC),
         revoked_at=datetime.fromtimestamp(revoked, UTC) if revoked is not None else None,
+        limits=KeyLimits(rate, burst, quota),
     )
 
 
 def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
+
+
+_SELECTED: Final = "id, name, role, created_at, revoked_at, rate, burst, quota"
