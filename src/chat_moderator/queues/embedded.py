@@ -28,6 +28,9 @@ class EmbeddedQueue:
         self._poll = poll.total_seconds()
         self._arrived = asyncio.Event()
 
+    async def open(self) -> None:
+        """Needs nothing."""
+
     async def put(self, messages: Sequence[Message], *, delivery: str = "") -> int:
         """See `Queue.put`. A `delivery` (the id of a webhook call) is taken once, whatever it holds."""
         command = Put(messages=tuple(messages), limit=self._config.capacity, delivery=delivery)

@@ -37,6 +37,9 @@ class MemoryQueue:
         self._leases: dict[int, MemoryLease] = {}
         self.dead: list[tuple[Message, str]] = []
 
+    async def open(self) -> None:
+        """Needs nothing."""
+
     async def put(self, messages: Sequence[Message]) -> int:
         """See `Queue.put`."""
         if len(self._waiting) + len(messages) > self._config.capacity:
