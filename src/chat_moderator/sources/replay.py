@@ -1,11 +1,12 @@
 """Reads messages from a file of JSON Lines."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from chat_moderator.errors import ConfigError
+from chat_moderator.protocols import Intake
 from chat_moderator.types import Message, Struct
 
 BATCH = 256
@@ -29,10 +30,13 @@ class ReplaySource:
         if not self._path.is_file():
             raise ConfigError("path", f"{self._path} is not a file")
 
-    async def run(self, accept: Callable[[Sequence[Message]], Awaitable[None]]) -> None:
+    async def run(self, intake: Intake) -> None:
         """See `Source.run`; returns at the end of the file."""
         for batch in self.batches():
-            await accept(batch)
+            await intake.accept(batch)
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
 
     def batches(self) -> Iterator[list[Message]]:
         """The file's messages, up to 256 at a time."""

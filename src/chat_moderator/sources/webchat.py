@@ -16,8 +16,7 @@ import msgspec
 from chat_moderator.errors import ChatModeratorError
 from chat_moderator.protocols import Clock
 from chat_moderator.store.audit import AppendOnce, FindByKey, RecordsAfter
-from chat_moderator.store.database import Store
-from chat_moderator.store.intake import digest_of
+from chat_moderator.store.database import Store, digest_of
 from chat_moderator.types import Assessment, Author, Decision, Message, Outcome, Record, Struct, Verdict, now
 
 log = logging.getLogger(__name__)
@@ -118,6 +117,10 @@ class WebChat:
         record = await self._store.ask(FindByKey(message=message))
         if record is not None:
             self._show(record)
+
+    async def alert(self, record: Record) -> bool:  # noqa: ARG002 -- whatever it is about
+        """The room has no place for moderators."""
+        return False
 
     async def undo(self, message: Message, outcome: Outcome) -> None:
         """Nothing that this enforcer does needs undoing."""

@@ -1,9 +1,12 @@
 """Small real implementations for tests: a classifier of words, a platform with a journal, an observer that counts."""
 
+import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from chat_moderator.types import LABELS, Message, Outcome, Record, Span
 
@@ -51,6 +54,7 @@ class JournalEnforcer:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.errors: list[Exception] = []
+        self.moderators = False
 
     async def delete(self, message: Message, *, reason: str) -> None:
         """See `Enforcer.delete`."""
@@ -68,6 +72,12 @@ class JournalEnforcer:
         """See `Enforcer.release`."""
         self._call("release", message)
 
+    async def alert(self, record: Record) -> bool:
+        """See `Enforcer.alert`; it has a place for moderators when `moderators` is set."""
+        if self.moderators:
+            self._call("alert", record.message)
+        return self.moderators
+
     async def undo(self, message: Message, outcome: Outcome) -> None:
         """See `Enforcer.undo`."""
         self._call(f"undo {outcome.action}", message)
@@ -76,6 +86,75 @@ class JournalEnforcer:
         if self.errors:
             raise self.errors.pop(0)
         self.calls.append((name, message.id))
+
+
+class JournalIntake:
+    """Takes in what a source reads, in memory, by the rules of `Intake`: one message a key."""
+
+    def __init__(self, name: str = "test") -> None:
+        self.name = name
+        self.messages: list[Message] = []
+        self.resolved: list[tuple[int, bool, str]] = []
+        self.bookmarks: dict[str, str] = {}
+        self.problems: dict[str, str] = {}
+        self.gaps: list[str] = []
+        self.ups = 0
+        self._changed = asyncio.Condition()
+        self._known: dict[tuple[str, str, str, str, int], str] = {}
+
+    async def accept(self, messages: Sequence[Message], *, delivery: str = "") -> None:
+        """See `Intake.accept`."""
+        for given in messages:
+            message = msgspec.structs.replace(given, client=self.name)
+            known = self._known.get(message.key)
+            assert known in {None, message.text}, f"{message.key} came with two texts, so one of them is never judged"
+            if known is None:
+                self._known[message.key] = message.text
+                self.messages.append(message)
+        await self._notify()
+
+    def connected(self) -> None:
+        """See `Intake.connected`."""
+        self.ups += 1
+        self._soon = asyncio.ensure_future(self._notify())
+
+    async def resolve(self, seq: int, *, approve: bool, moderator: str) -> str:
+        """See `Intake.resolve`."""
+        self.resolved.append((seq, approve, moderator))
+        await self._notify()
+        return f"{'Approved' if approve else 'Denied'} by {moderator}."
+
+    async def bookmark(self, name: str) -> str:
+        """See `Intake.bookmark`."""
+        return self.bookmarks.get(name, "")
+
+    async def keep(self, name: str, place: str) -> None:
+        """See `Intake.keep`."""
+        self.bookmarks[name] = place
+
+    def report(self, topic: str, problem: str) -> None:
+        """See `Intake.report`."""
+        self.problems[topic] = problem
+
+    def gap(self, detail: str) -> None:
+        """See `Intake.gap`."""
+        self.gaps.append(detail)
+        self._soon = asyncio.ensure_future(self._notify())
+
+    async def until(self, holds: Callable[[], bool], *, seconds: float = 20.0) -> None:
+        """Waits until something holds that a call to this intake can bring about."""
+        async with asyncio.timeout(seconds), self._changed:
+            await self._changed.wait_for(holds)
+
+    async def texts(self, count: int) -> list[str]:
+        """The texts of the first `count` messages, once there are so many; fails when there are more."""
+        await self.until(lambda: len(self.messages) >= count)
+        assert len(self.messages) == count, [message.text for message in self.messages]
+        return [message.text for message in self.messages]
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
 
 class CountingObserver:
