@@ -6,7 +6,6 @@ Exits with 1 when a figure that the project promises is missed or a message is u
 import argparse
 import asyncio
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,9 +16,9 @@ from rich.table import Table
 
 from benchmarks.load import probe, send_all
 from benchmarks.messages import bodies, texts
+from benchmarks.peer_environment import ask_peer
 from benchmarks.server import Server, serving
 
-PEER = Path(".venv-peer")
 BATCH = 100
 RATE = 200.0
 CONNECTIONS = 8
@@ -34,13 +33,13 @@ async def measure(server: Server, lines: list[str], more: list[str], singles: li
     alone = await probe(server.host, server.port, singles[:1000], RATE, asyncio.Event())
     started, processor = time.perf_counter(), server.processor()
     bulk = await send_all(server.host, server.port, bodies(lines, BATCH), CONNECTIONS)
-    await asyncio.to_thread(_wait_until_settled, server)
+    await asyncio.to_thread(server.wait_until_settled)
     seconds, processor = time.perf_counter() - started, server.processor() - processor
     memory = server.memory()
     stop = asyncio.Event()
     beside = asyncio.create_task(probe(server.host, server.port, singles[1000:], RATE, stop))
     second = await send_all(server.host, server.port, bodies(more, BATCH, seed=2, first=len(lines)), CONNECTIONS)
-    await asyncio.to_thread(_wait_until_settled, server)
+    await asyncio.to_thread(server.wait_until_settled)
     stop.set()
     latencies = await beside
     sent, single = len(lines) + len(more), len(alone.seconds) + len(latencies.seconds)
@@ -59,23 +58,6 @@ async def measure(server: Server, lines: list[str], more: list[str], singles: li
         "beside p99 ms": latencies.percentile(0.99),
         "memory MB": memory / 1e6,
     }
-
-
-def _wait_until_settled(server: Server) -> None:
-    while server.metric("chat_moderator_queue_waiting") + server.metric("chat_moderator_queue_leased"):
-        time.sleep(0.25)
-
-
-def peer(lines: list[str]) -> float:
-    """Messages a second of the peer."""
-    python = PEER / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(PEER)], check=True)
-        requirements = Path(__file__).with_name("peer-requirements.txt")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", str(requirements)], check=True)
-    script = Path(__file__).with_name("peer.py")
-    done = subprocess.run([python, str(script)], input=json.dumps(lines), text=True, stdout=subprocess.PIPE, check=True)
-    return float(json.loads(done.stdout.splitlines()[-1])["per_second"])
 
 
 def verdicts(figures: dict[str, float]) -> list[tuple[str, str, str, bool]]:
@@ -100,15 +82,36 @@ def verdicts(figures: dict[str, float]) -> list[tuple[str, str, str, bool]]:
     ]  # fmt: skip
 
 
+def measure_chat(arguments: argparse.Namespace, console: Console) -> int:
+    """Real chat, and the peer on some of it."""
+    from benchmarks import chat
+
+    figures, lines = chat.run(arguments.data, whole=arguments.whole)
+    kept = chat.show(figures, console)
+    if not arguments.no_peer:
+        answer = ask_peer("peer.py", lines=lines[: arguments.peer_messages])
+        figures["peer per second"] = float(answer["per_second"])
+        ratio = figures["messages per second"] / figures["peer per second"]
+        console.print(f"peer, transformers pipeline: {figures['peer per second']:,.0f} a second, {ratio:,.0f}x")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2))
+    return 0 if kept else 1
+
+
 def main() -> int:
     """Runs everything and prints the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--messages", type=int, default=200_000)
     parser.add_argument("--peer-messages", type=int, default=512)
     parser.add_argument("--no-peer", action="store_true", help="leave the transformers pipeline out")
+    parser.add_argument("--chat", action="store_true", help="real chat through the default cascade instead")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="with --chat: the labelled sets")
+    parser.add_argument("--whole", action="store_true", help="with --chat: the last tier judges all, not one in ten")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     console = Console()
+    if arguments.chat:
+        return measure_chat(arguments, console)
     lines = texts(arguments.messages)
     more, singles = texts(arguments.messages // 2, seed=2), texts(20_000, seed=3)
     with tempfile.TemporaryDirectory() as directory, serving(Path(directory)) as server:
@@ -120,7 +123,8 @@ def main() -> int:
     for what, found, promised, kept in rows:
         table.add_row(what, found, promised, "yes" if kept else "NO")
     if not arguments.no_peer:
-        figures["peer per second"] = peer(lines[: arguments.peer_messages])
+        answer = ask_peer("peer.py", lines=lines[: arguments.peer_messages])
+        figures["peer per second"] = float(answer["per_second"])
         ratio = figures["messages per second"] / figures["peer per second"]
         found = f"{figures['peer per second']:,.0f}"
         table.add_row("peer: transformers pipeline, BERT-base shape, batch 32", found, "", f"{ratio:,.0f}x")

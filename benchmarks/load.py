@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 
@@ -81,8 +81,21 @@ class Latencies:
         return 1000 * ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
 
 
-async def probe(host: str, port: int, lines: Sequence[str], rate: float, stop: asyncio.Event) -> Latencies:
-    """`POST /run` with one message at a steady rate, until stopped or out of lines."""
+def run_request(number: int, text: str) -> tuple[str, bytes]:
+    """`POST /run` with one message."""
+    return "/run", json.dumps({"messages": [{"id": str(number), "text": text}]}).encode()
+
+
+async def probe(
+    host: str,
+    port: int,
+    lines: Sequence[str],
+    rate: float,
+    stop: asyncio.Event,
+    *,
+    request: Callable[[int, str], tuple[str, bytes]] = run_request,
+) -> Latencies:
+    """One text a request at a steady rate, until stopped or out of lines."""
     result, connections, tasks = Latencies(), asyncio.Queue[Connection](), set()
     for _ in range(64):
         connections.put_nowait(await Connection.open(host, port))
@@ -90,8 +103,7 @@ async def probe(host: str, port: int, lines: Sequence[str], rate: float, stop: a
 
     async def one(number: int, due: float) -> None:
         connection = await connections.get()
-        body = json.dumps({"messages": [{"id": str(number), "text": lines[number]}]}).encode()
-        status, content = await connection.request("POST", "/run", body)
+        status, content = await connection.request("POST", *request(number, lines[number]))
         if status != 200:
             raise RuntimeError(f"the server answered {status}: {content[:300]!r}")
         result.seconds.append(time.perf_counter() - due)

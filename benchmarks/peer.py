@@ -15,6 +15,7 @@ def main() -> None:
     """Measures one pass over the texts, after one batch of warming up."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+
     from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast, pipeline
 
     texts = json.load(sys.stdin)

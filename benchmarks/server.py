@@ -58,6 +58,17 @@ class Server:
         values = [float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name]
         return sum(values)
 
+    def series(self, name: str) -> dict[str, float]:
+        """The values of a metric with one label, by the label's value."""
+        with urllib.request.urlopen(f"http://{self.host}:{self.port}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return {line.split('"')[1]: float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{")}
+
+    def wait_until_settled(self) -> None:
+        """Returns when nothing waits or is in work."""
+        while self.metric("chat_moderator_queue_waiting") + self.metric("chat_moderator_queue_leased"):
+            time.sleep(0.05)
+
     def audited(self) -> int:
         """Rows in the audit, counted in the file by another connection."""
         connection = apsw.Connection(str(self.directory / "moderator.db"), flags=apsw.SQLITE_OPEN_READONLY)
@@ -75,10 +86,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(directory: Path) -> Iterator[Server]:
-    """A moderator with three rules, with its own data in `directory`."""
+def serving(directory: Path, settings: str = RULES) -> Iterator[Server]:
+    """A moderator with three rules, or other settings, with its own data in `directory`."""
     config, port = directory / "moderator.toml", free_port()
-    config.write_text(RULES)
+    config.write_text(settings)
     command = [sys.executable, "-m", "chat_moderator", "serve", "--port", str(port)]
     process = subprocess.Popen(
         [*command, "--data-dir", str(directory), "--config", str(config)], stdout=subprocess.DEVNULL
