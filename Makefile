@@ -3,13 +3,14 @@ PYTHON ?= python3
 DATA ?= ../shared/data
 BIN := .venv/bin
 
-.PHONY: run test check fix bench evaluate train lock clean
+.PHONY: run test check fix bench evaluate train lock clean soak
 
 run: .venv/installed ## start the moderator: chat room and API on one port of 127.0.0.1
 	@$(BIN)/chat-moderator serve $(ARGS)
 
 test: .venv/installed-dev ## all tests, installing what they need
 	@scripts/browser
+	@scripts/node
 	$(BIN)/pytest $(ARGS)
 
 check: .venv/installed-dev ## format, lint, types, layers
@@ -30,6 +31,9 @@ evaluate: .venv/installed-training ## how well it judges, on data it never saw: 
 
 train: .venv/installed-training ## make the shipped n-gram weights anew: DATA=folder; training/encoder tells how the encoder is made
 	$(BIN)/python -m training.train --data $(DATA) $(ARGS)
+
+soak: .venv/installed-dev ## the long fault runs: 100,000 messages a queue
+	CHAT_MODERATOR_SOAK=100000 $(BIN)/pytest tests/queues/test_faults.py $(ARGS)
 
 lock: ## write the versions that were installed last
 	$(BIN)/pip freeze --exclude-editable > requirements.lock

@@ -30,7 +30,7 @@ def test_the_example_is_whole_and_true() -> None:
 @pytest.mark.parametrize(
     ("text", "path", "says"),
     [
-        ("polcy = 1", "polcy", "there is no such key; there are server, queue"),
+        ("polcy = 1", "polcy", "there is no such key; there are server, sources"),
         ("[server]\nprot = 1", "server.prot", "there are host, port"),
         ("[server]\nport = 'x'", "server.port", "expected `int`"),
         ("[policy]\ntreshold = 1", "policy.treshold", "there is no such key; there are preset, threshold"),
@@ -86,6 +86,15 @@ def test_the_registry_is_sorted_and_every_class_is_there() -> None:
 def test_an_unknown_name_says_what_there_is(tmp_path: Path) -> None:
     settings = read(tmp_path, "[cascade]\ntiers = ['bert']")
     with pytest.raises(
-        ConfigError, match=r"cascade\.tiers\[0\]: there is no classifier 'bert'; there are encoder, lexicon, ngram"
+        ConfigError, match=r"cascade\.tiers\[0\]: there is no classifier 'bert'; there are encoder, lexicon, llm"
     ):
+        build_cascade(settings)
+
+
+def test_a_language_model_is_refused_as_a_tier_because_its_silence_would_clear_what_others_said(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path,
+        "[cascade]\ntiers = ['ngram', 'llm']\n[classifiers.llm]\nurl = 'http://127.0.0.1:9/v1'\nmodel = 'judge'",
+    )
+    with pytest.raises(ConfigError, match=r"cascade\.tiers\[1\]: 'llm' may only add severity"):
         build_cascade(settings)

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,19 +13,23 @@ from typing import Any, Final
 
 from chat_moderator import config, registry
 from chat_moderator.config import Settings
-from chat_moderator.errors import ChatModeratorError, ConfigError
-from chat_moderator.moderator.cascade import Cascade
+from chat_moderator.connections import Connections, performable
+from chat_moderator.errors import ChatModeratorError, ConfigError, TransientError
+from chat_moderator.moderator.cascade import Cascade, Promises
+from chat_moderator.moderator.exits import read as read_exits
 from chat_moderator.moderator.feed import SinkFeed
 from chat_moderator.moderator.moderator import Moderator, Recorder
 from chat_moderator.moderator.outbox import OutboxExecutor
+from chat_moderator.moderator.recent import Recent
 from chat_moderator.moderator.worker import Worker
 from chat_moderator.policy.thresholds import ThresholdPolicy
-from chat_moderator.protocols import Action, Classifier, Queue
+from chat_moderator.protocols import Action, Classifier, Queue, Sink
 from chat_moderator.queues.embedded import EmbeddedQueue
 from chat_moderator.sinks.metrics import Metrics
 from chat_moderator.sources import webchat
 from chat_moderator.sources.webchat import WebChat
-from chat_moderator.store.database import Database
+from chat_moderator.store.audit import RecordsAfter
+from chat_moderator.store.database import Database, Store
 from chat_moderator.store.outbox import OutboxDepth
 from chat_moderator.store.retention import EraseAuthor, Forget
 from chat_moderator.store.socket import StoreServer
@@ -43,8 +47,8 @@ COLLECTION: Final = (50_000, 20, 50)
 RELOAD: Final = 1.0
 RETAIN: Final = 3600.0
 DRAIN: Final = timedelta(seconds=6)
-MODERATORS: Final = ("alert", "release")
-"""Actions that need no platform."""
+RECALLED: Final = 2000
+"""Of the last records, so many at most are looked at for what authors wrote just before a restart."""
 
 
 class Health(Struct, frozen=True):
@@ -97,7 +101,24 @@ def build_cascade(settings: Settings) -> Cascade:
 
     if not settings.cascade.tiers:
         raise ConfigError("cascade.tiers", f"at least one of {', '.join(registry.names('classifier'))} is needed")
-    return Cascade(build(settings.cascade.tiers, "cascade.tiers"), build(settings.cascade.hints, "cascade.hints"))
+    tiers = build(settings.cascade.tiers, "cascade.tiers")
+    for index, (name, classifier) in enumerate(tiers):
+        if getattr(classifier, "only_adds", False):
+            raise ConfigError(f"cascade.tiers[{index}]", f"{name!r} may only add severity: put it in cascade.hints")
+    hinting = build(settings.cascade.hints, "cascade.hints")
+    if len(tiers) == 1:
+        return Cascade(tiers, hinting)
+    from chat_moderator.classifiers.gate import EXITS, Gate  # noqa: PLC0415 -- only several tiers need it
+
+    own = settings.cascade
+    sample = read_exits(EXITS if own.exits == "bundled" else Path(own.exits), "cascade.exits")
+    promises = Promises(sample=sample, max_disagreement=own.max_disagreement, max_missed=own.max_missed)
+    return Cascade(tiers, hinting, promises=promises, gate=Gate() if sample.gate else None)
+
+
+def build_recent(settings: Settings) -> Recent:
+    """What the settings let a moderator remember of each author."""
+    return Recent(timedelta(seconds=settings.cascade.join_within))
 
 
 def build_policy(settings: Settings, on_rule_failure: Callable[[str], None] = lambda _: None) -> ThresholdPolicy:
@@ -112,6 +133,30 @@ def build_policy(settings: Settings, on_rule_failure: Callable[[str], None] = la
         actions=registry.names("action"),
         on_rule_failure=on_rule_failure,
     )
+
+
+def build_sinks(settings: Settings) -> list[tuple[str, Sink]]:
+    """The sinks that the settings name, each with a name that lasts.
+
+    Raises:
+        ConfigError: a sink is unknown or its settings are wrong.
+    """
+    return [
+        (f"{name}:{index}", kind(own))
+        for index, table in enumerate(settings.sinks)
+        for name, kind, own in [_typed("sink", table, f"sinks[{index}]")]
+    ]
+
+
+def build_queue(settings: Settings, store: Store) -> Queue:
+    """The queue that the settings name; the embedded one on `store`.
+
+    Raises:
+        ConfigError: it is unknown or its settings are wrong.
+    """
+    name, kind, own = _typed("queue", settings.queue, "queue")
+    queue: Queue = EmbeddedQueue(store, own) if name == "embedded" else kind(own)
+    return queue
 
 
 class App:
@@ -131,26 +176,30 @@ class App:
         self.metrics = Metrics()
         self.signal = Signal()
         self._path = path
-        self._stamp = _stamp(path)
+        self._stamp = stamp_of(path)
         self._refused = ""
         policy = build_policy(settings, self.metrics.rule_failed)
         self.actions = self._build_actions(settings)
-        self.moderator = Moderator(build_cascade(settings), policy, performable=self._performable)
+        self.moderator = Moderator(
+            build_cascade(settings), policy, performable=performable(settings), recent=build_recent(settings)
+        )
         with contextlib.suppress(FileExistsError, FileNotFoundError, PermissionError):
             directory.mkdir()
         self.store = Database(directory)
-        self.queue = self._build_queue(settings)
-        self._sinks = [
-            (f"{name}:{index}", kind(own))
-            for index, table in enumerate(settings.sinks)
-            for name, kind, own in [_typed("sink", table, f"sinks[{index}]")]
-        ]
+        self.queue = build_queue(settings, self.store)
+        self._sinks = build_sinks(settings)
         self.audit = SqliteAudit(self.store)
         self.recorder = Recorder(self.moderator, self.audit, self.metrics)
         self.chat = WebChat(self.store, self.moderator.moderate, self.metrics.decided, config=settings.chat)
         self.worker = Worker(self.queue, self.moderator, self.audit, self.metrics, config=settings.worker)
+        self.connections = Connections(settings, self.store, self.queue, self.actions, self.metrics)
         self.outbox = OutboxExecutor(
-            self.store, self.actions, {webchat.CLIENT: self.chat}, self.chat, config=settings.outbox
+            self.store,
+            self.actions,
+            {webchat.CLIENT: self.chat},
+            self.chat,
+            without=self.connections.acting,
+            config=settings.outbox,
         )
         self._feeds = [SinkFeed(self.store, name, sink) for name, sink in self._sinks]
         self._socket = StoreServer(self.store, instead={EraseAuthor: self._erase})
@@ -163,7 +212,14 @@ class App:
         gc.set_threshold(*COLLECTION)
         loop = asyncio.get_running_loop()
         self.store.on_append(partial(_call_soon, loop, self._appended))
+        since = now() - self.moderator.recent.within
+        last = await self.store.ask(RecordsAfter(seq=0, limit=RECALLED, newest=True))
+        self.moderator.recent.recall([record for record in last if record.decided_at >= since])
         await self._socket.start()
+        try:
+            await self.queue.open()
+        except TransientError as problem:
+            log.warning("the queue is not there yet: %s", problem)
         running = {
             "worker": self.worker.run(),
             "outbox": self.outbox.run(),
@@ -172,27 +228,33 @@ class App:
         }
         running |= {name: feed.run() for (name, _), feed in zip(self._sinks, self._feeds, strict=True)}
         self._tasks = [asyncio.create_task(each, name=name) for name, each in running.items()]
+        self._tasks += self.connections.start()
 
     async def stop(self) -> None:
         """Finishes what was begun, within ten seconds; what is left stays queued."""
-        worker, outbox, watch, retain, *feeds = self._tasks
+        worker, outbox, watch, retain, *others = self._tasks
+        await self.connections.stop()
         self.worker.stop()
         self.outbox.stop()
         for feed in self._feeds:
             feed.stop()
         watch.cancel()
         retain.cancel()
-        _, late = await asyncio.wait({worker, outbox, *feeds}, timeout=DRAIN.total_seconds())
+        _, late = await asyncio.wait({worker, outbox, *others}, timeout=DRAIN.total_seconds())
         for task in late:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.connections.aclose()
         await self.moderator.aclose()
+        await self.queue.aclose()
         await self._socket.aclose()
         await asyncio.to_thread(self.store.close)
 
     async def measure(self) -> None:
         """Brings the gauges up to date."""
+        self.connections.measure()
         self.metrics.measured(await self.queue.depth(), await self.store.ask(OutboxDepth()))
+        self.metrics.remembered(*self.moderator.cascade.memo)
 
     async def erase(self, author_id: str, platform: str | None) -> int:
         """Removes text and name of an author from every table and file; returns how many rows changed."""
@@ -208,6 +270,7 @@ class App:
         """How things stand."""
         problems = [self._refused] if self._refused else []
         problems += [f"{task.get_name()} has ended" for task in self._tasks if task.done()]
+        problems += self.connections.problems
         return Health(
             status="degraded" if problems else "ok",
             problems=tuple(problems),
@@ -238,34 +301,28 @@ class App:
         self.signal.fire()
         if intended:
             self.outbox.wake()
+            self.connections.wake()
         for feed in self._feeds:
             feed.wake()
 
-    def _performable(self, client: str) -> Collection[str]:
-        return self.actions if client == webchat.CLIENT else self._without_platform
-
-    def _build_queue(self, settings: Settings) -> Queue:
-        name, kind, own = _typed("queue", settings.queue, "queue")
-        return EmbeddedQueue(self.store, own) if name == "embedded" else kind(own)
-
     def _build_actions(self, settings: Settings) -> dict[str, Action]:
-        """An action that has settings exists where they are given."""
+        """Every registered action; those without settings as they are by default."""
         for name in settings.actions:
             registry.load("action", name, path=f"actions.{name}")
         actions: dict[str, Action] = {}
         for name in registry.names("action"):
             table = settings.actions.get(name)
-            if name == "alert" and table is None:
+            if table is None:
+                actions[name] = registry.load("action", name, path=f"actions.{name}")()
                 continue
-            kind, own = registry.configure("action", name, table or {}, path=f"actions.{name}")
+            kind, own = registry.configure("action", name, table, path=f"actions.{name}")
             actions[name] = kind(own) if own is not None else kind()
-        self._without_platform = frozenset(actions) & frozenset(MODERATORS)
         return actions
 
     async def _watch(self) -> None:
         while self._path is not None:
             await asyncio.sleep(RELOAD)
-            stamp = _stamp(self._path)
+            stamp = stamp_of(self._path)
             if stamp != self._stamp:
                 self._stamp = stamp
                 try:
@@ -302,7 +359,8 @@ def _typed(kind: str, table: dict[str, Any], path: str) -> tuple[str, type[Any],
     return name, *registry.configure(kind, name, rest, path=path)
 
 
-def _stamp(path: Path | None) -> tuple[int, int] | None:
+def stamp_of(path: Path | None) -> tuple[int, int] | None:
+    """Tells two states of a file apart; None where there is none."""
     try:
         found = path.stat() if path is not None else None
     except OSError:

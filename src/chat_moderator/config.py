@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -18,24 +18,38 @@ from chat_moderator.types import Struct
 
 THRESHOLD: Final = "TOXICITY_THRESHOLD"
 
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
 
 class ServerSettings(Struct, frozen=True):
     """Where the server listens.
 
-    `trusted_proxies`: addresses whose forwarding headers count; `origins`: pages of other hosts that may call.
+    `trusted_proxies`: addresses whose forwarding headers count; `origins`: pages of other hosts that may call;
+    `prefix`: what a proxy puts before every path and does not take away.
     """
 
     host: str = "127.0.0.1"
     port: int = 8080
     trusted_proxies: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 class CascadeSettings(Struct, frozen=True):
-    """Classifiers by registry name, cheapest first; those in `hints` may only ever hold."""
+    """Classifiers by registry name, cheapest first; those in `hints` may only ever hold.
+
+    A cheap tier answers alone where that changes at most the share `max_disagreement` of verdicts and lets through at
+    most the share `max_missed` of what the last tier would act on. `exits`: "bundled", or a file that
+    `chat-moderator evaluate --cascade --write` wrote. `join_within`: seconds within which short messages of one author
+    in one channel are also read as one; 0 never.
+    """
 
     tiers: tuple[str, ...] = ("ngram",)
     hints: tuple[str, ...] = ("lexicon",)
+    max_disagreement: Share = 0.005
+    max_missed: Share = 0.05
+    exits: str = "bundled"
+    join_within: Annotated[float, msgspec.Meta(ge=0)] = 30.0
 
 
 class RetentionSettings(Struct, frozen=True):
@@ -62,6 +76,7 @@ class Settings(Struct, frozen=True):
     """All of `moderator.toml`; a missing file is this with nothing said."""
 
     server: ServerSettings = ServerSettings()
+    sources: tuple[dict[str, Any], ...] = ()
     queue: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "embedded"})
     cascade: CascadeSettings = CascadeSettings()
     classifiers: dict[str, dict[str, Any]] = {}
@@ -69,6 +84,7 @@ class Settings(Struct, frozen=True):
     communities: dict[str, CommunityConfig] = {}
     actions: dict[str, dict[str, Any]] = {}
     sinks: tuple[dict[str, Any], ...] = ()
+    functions: dict[str, dict[str, Any]] = {}
     worker: WorkerConfig = WorkerConfig()
     outbox: OutboxConfig = OutboxConfig()
     chat: ChatConfig = ChatConfig()

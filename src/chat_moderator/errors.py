@@ -10,6 +10,9 @@
       │    └─ StaleLeaseError     another worker holds the messages now: drop the result
       └─ PermanentError       do not try again: dead-letter with the reason
            ├─ ConflictError       the same key was used for another text
+           ├─ RefusedError        a webhook call that the platform did not sign
+           ├─ SkippedError        not done on purpose: recorded as skipped, with the reason
+           ├─ TooLargeError       the queue takes no message of this size
            └─ NotFoundError      there is no such object (for this caller)
 """
 
@@ -74,6 +77,28 @@ class ConflictError(PermanentError):
         super().__init__(f"messages[{index}]: id {message_id!r} was accepted before with another text")
         self.index = index
         self.message_id = message_id
+
+
+class TooLargeError(PermanentError):
+    """A message is larger than the queue takes; nothing of the batch was kept.
+
+    Args:
+        message_id: its id.
+        size: in bytes, as it would be sent.
+        largest: the queue's limit in bytes.
+    """
+
+    def __init__(self, message_id: str, *, size: int, largest: int) -> None:
+        super().__init__(f"message {message_id!r} takes {size} bytes, the queue takes {largest}")
+        self.message_id = message_id
+
+
+class RefusedError(PermanentError):
+    """A webhook call whose signature or time is not as the platform makes them; nothing of it was looked at."""
+
+
+class SkippedError(PermanentError):
+    """An action was left undone on purpose, as in a dry run; its outcome is `skipped`, with this text as the reason."""
 
 
 class NotFoundError(PermanentError):

@@ -57,7 +57,7 @@ class SignedPoster:
         if answer.is_success:
             return
         if answer.status_code in {408, 425, 429} or answer.status_code >= 500:  # noqa: PLR2004 -- HTTP's own classes
-            raise TransientError(f"the receiver answered {answer.status_code}", retry_after=_retry_after(answer))
+            raise TransientError(f"the receiver answered {answer.status_code}", retry_after=retry_after(answer))
         raise PermanentError(f"the receiver answered {answer.status_code}")
 
     async def aclose(self) -> None:
@@ -82,7 +82,8 @@ def signer_of(secret: str, *, path: str) -> Webhook:
     return Webhook(secret)
 
 
-def _retry_after(answer: httpx.Response) -> timedelta | None:
+def retry_after(answer: httpx.Response) -> timedelta | None:
+    """How long an answer asks to wait, in seconds or until a date; None where it does not say."""
     value = answer.headers.get("retry-after", "")
     try:
         return timedelta(seconds=max(0.0, float(value)))

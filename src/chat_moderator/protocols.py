@@ -1,10 +1,21 @@
 """The roles that components play, with their contracts. Everything between a source and the sinks takes a batch."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from chat_moderator.types import Assessment, Decision, Depth, Message, Outcome, Record, Span
+from chat_moderator.types import (
+    Appended,
+    Assessment,
+    Decision,
+    Depth,
+    Message,
+    Outcome,
+    Record,
+    Span,
+    WebhookAnswer,
+    WebhookCall,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,17 +25,73 @@ Clock = Callable[[], datetime]
 """The current time in UTC; injected, so that tests own it."""
 
 
+class Intake(Protocol):
+    """What a source hands over to; each connection has one of its own."""
+
+    async def accept(self, messages: Sequence[Message], *, delivery: str = "") -> None:
+        """Returns once they are durable; only then may the platform be told. Known keys are passed over.
+
+        It fills in `client`.
+
+        While the queue is full this waits, so that the source stops reading. For a webhook, whose `delivery` (the
+        platform's id of the call, taken once) is given, it raises instead, and the platform sends again.
+
+        Raises:
+            TransientError: a delivery could not be kept.
+        """
+
+    def connected(self) -> None:
+        """The platform lets the source in and messages flow: whatever kept it out is mended."""
+
+    async def resolve(self, seq: int, *, approve: bool, moderator: str) -> str:
+        """Takes a moderator's word about the record `seq` of this connection; returns what to show, one sentence."""
+
+    async def bookmark(self, name: str) -> str:
+        """The place last kept under a name, such as the newest message of a channel; empty where there is none."""
+
+    async def keep(self, name: str, place: str) -> None:
+        """Keeps how far was read, for after a restart; to be called once what lies before it was accepted."""
+
+    def report(self, topic: str, problem: str) -> None:
+        """Shows a problem that the operator must mend (what, where, the cure) until it is called with an empty one."""
+
+    def gap(self, detail: str) -> None:
+        """Counts and logs that messages may have been missed and cannot be fetched."""
+
+
 class Source(Protocol):
     """Reads a platform. It runs until cancelled and reconnects by itself."""
 
-    async def run(self, accept: Callable[[Sequence[Message]], Awaitable[None]]) -> None:
-        """Hands batches to `accept`, which returns once they are durable; only then may the platform be told.
+    async def run(self, intake: Intake) -> None:
+        """Hands over new messages and edits, in order within a channel, until cancelled.
 
         Raises:
             PermanentError: the operator must act (a revoked token, a missing permission).
+            TransientError: the platform cannot be reached; to be run again later.
+        """
+
+    async def aclose(self) -> None:
+        """Lets go of connections; what acts on the platform may do so until then, whether `run` runs or not."""
+
+
+@runtime_checkable
+class WebhookSource(Source, Protocol):
+    """A source that the platform calls, at `POST /webhooks/NAME` with the connection's name."""
+
+    @property
+    def media(self) -> tuple[str, ...]:
+        """The content types that the platform sends."""
+
+    async def receive(self, call: WebhookCall, intake: Intake) -> WebhookAnswer:
+        """Checks the signature over the raw body first, then the time, then takes in what is in it.
+
+        Raises:
+            RefusedError: the platform did not make this call now; nothing of it was looked at.
+            TransientError: it could not be kept; the platform is to send it again.
         """
 
 
+@runtime_checkable
 class Enforcer(Protocol):
     """Carries out consequences on a platform. Every call may be repeated after an uncertain answer, but `reply`.
 
@@ -43,6 +110,12 @@ class Enforcer(Protocol):
     async def release(self, message: Message) -> None:
         """Lets a held message through."""
 
+    async def alert(self, record: Record) -> bool:
+        """Shows a record to the connection's moderators with ways to confirm and to undo. Not repeated when uncertain.
+
+        Returns whether the connection has a place for moderators at all.
+        """
+
     async def undo(self, message: Message, outcome: Outcome) -> None:
         """Takes back what can be taken back.
 
@@ -51,8 +124,24 @@ class Enforcer(Protocol):
         """
 
 
+@runtime_checkable
+class HoldingEnforcer(Enforcer, Protocol):
+    """An enforcer whose platform itself can keep a message out of sight until somebody has looked at it."""
+
+    async def hold(self, message: Message, *, reason: str) -> None:
+        """Leaves it with the platform where that holds it already, else takes it out of sight; may be repeated."""
+
+
 class Queue(Protocol):
     """Holds messages between the intake and the worker."""
+
+    async def open(self) -> None:
+        """Connects and makes sure that the queue can be used; the other methods connect again by themselves.
+
+        Raises:
+            ConfigError: the operator must act: wrong credentials, a missing queue or permission, one of another shape.
+            TransientError: it cannot be reached for now.
+        """
 
     async def put(self, messages: Sequence[Message]) -> int:
         """Returns once all are durable, with the number that were new (a broker that cannot tell answers all).
@@ -60,12 +149,13 @@ class Queue(Protocol):
         Raises:
             ConflictError: a key came again with another text; none of the batch was kept.
             OverloadedError: the queue is full; none of the batch was kept.
+            TooLargeError: a message is larger than the queue takes; none of the batch was kept.
         """
 
     async def lease(self, limit: int, *, wait: timedelta) -> "Lease | None":
         """Up to `limit` messages for this caller alone, in arrival order within a channel.
 
-        None when none came within `wait`.
+        A broker hands out whole envelopes, the last of which may exceed the limit. None when none came within `wait`.
         """
 
     async def depth(self) -> Depth:
@@ -148,8 +238,15 @@ class Policy(Protocol):
     def version(self) -> str:
         """Changes whenever a decision could change."""
 
+    @property
+    def limits(self) -> tuple[Mapping[str, float], ...]:
+        """For each place with a policy of its own, the lowest score of each label at which anything may happen."""
+
     def decide(self, messages: Sequence[Message], assessments: Sequence[Assessment], *, at: datetime) -> list[Decision]:
         """One decision a message, in order. A rule that fails at run time holds the message, never allows it."""
+
+    def reached(self, message: Message, assessment: Assessment) -> frozenset[str]:
+        """The labels whose score is at or above what holds or blocks a message in its place; no rule is asked."""
 
 
 class Action(Protocol):
@@ -190,6 +287,9 @@ class AuditStore(Protocol):
 
     async def append(self, records: Sequence[Record]) -> list[int]:
         """Commits records and the actions they intend; returns their `seq`, growing, in order."""
+
+    async def append_once(self, records: Sequence[Record]) -> Appended:
+        """Like `append`, but a message key that was decided before is passed over: a second delivery has no effect."""
 
     async def after(self, seq: int, *, limit: int, client: str | None = None) -> list[Record]:
         """Records committed after `seq`, oldest first, of one client where given."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chat_moderator.errors import ConfigError
+from chat_moderator.errors import ConfigError, MissingExtraError
 
 REGISTRY: Final = MappingProxyType(
     {
@@ -16,14 +16,34 @@ REGISTRY: Final = MappingProxyType(
         ("action", "hold"): "chat_moderator.actions.hold:HoldAction",
         ("action", "release"): "chat_moderator.actions.release:ReleaseAction",
         ("action", "reply"): "chat_moderator.actions.reply:ReplyAction",
+        ("action", "timeout"): "chat_moderator.actions.timeout:TimeoutAction",
+        ("action", "undo"): "chat_moderator.actions.undo:UndoAction",
         ("classifier", "encoder"): "chat_moderator.classifiers.encoder:EncoderClassifier",
         ("classifier", "lexicon"): "chat_moderator.classifiers.lexicon:LexiconClassifier",
+        ("classifier", "llm"): "chat_moderator.classifiers.llm:LlmClassifier",
         ("classifier", "ngram"): "chat_moderator.classifiers.ngram:NgramClassifier",
+        ("classifier", "remote"): "chat_moderator.classifiers.remote:RemoteClassifier",
+        ("classifier", "transformers"): "chat_moderator.classifiers.transformers:TransformersClassifier",
         ("queue", "embedded"): "chat_moderator.queues.embedded:EmbeddedQueue",
+        ("queue", "kafka"): "chat_moderator.queues.kafka:KafkaQueue",
         ("queue", "memory"): "chat_moderator.queues.memory:MemoryQueue",
+        ("queue", "nats"): "chat_moderator.queues.nats:NatsQueue",
+        ("queue", "pubsub"): "chat_moderator.queues.pubsub:PubsubQueue",
+        ("queue", "redis"): "chat_moderator.queues.redis:RedisQueue",
+        ("queue", "sqs"): "chat_moderator.queues.sqs:SqsQueue",
+        ("setup", "discord"): "chat_moderator.sources.discord_setup:DiscordSetup",
+        ("setup", "matrix"): "chat_moderator.sources.matrix_setup:MatrixSetup",
+        ("setup", "slack"): "chat_moderator.sources.slack_setup:SlackSetup",
+        ("setup", "telegram"): "chat_moderator.sources.telegram_setup:TelegramSetup",
+        ("setup", "twitch"): "chat_moderator.sources.twitch_setup:TwitchSetup",
         ("sink", "jsonl"): "chat_moderator.sinks.jsonl:JsonlSink",
         ("sink", "webhook"): "chat_moderator.sinks.webhook:WebhookSink",
+        ("source", "discord"): "chat_moderator.sources.discord:Discord",
+        ("source", "matrix"): "chat_moderator.sources.matrix:Matrix",
         ("source", "replay"): "chat_moderator.sources.replay:ReplaySource",
+        ("source", "slack"): "chat_moderator.sources.slack:Slack",
+        ("source", "telegram"): "chat_moderator.sources.telegram:Telegram",
+        ("source", "twitch"): "chat_moderator.sources.twitch:Twitch",
         ("source", "webchat"): "chat_moderator.sources.webchat:WebChat",
     }
 )
@@ -55,7 +75,12 @@ def load(kind: str, name: str, *, path: str) -> type[Any]:
             raise ConfigError(path, f"there is no {kind} {name!r}; there are {', '.join(names(kind))}")
         target = plugin.value
     module, _, attribute = target.partition(":")
-    loaded: type[Any] = getattr(import_module(module), attribute)
+    try:
+        loaded: type[Any] = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as problem:
+        if (problem.name or "").startswith("chat_moderator"):
+            raise
+        raise MissingExtraError(f"{kind} {name!r}", name) from problem
     return loaded
 
 

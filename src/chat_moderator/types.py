@@ -67,6 +67,9 @@ class Author(Struct, omit_defaults=True, frozen=True):
 
 NOBODY: Final = Author()
 
+HELD: Final = "held:"
+"""How the id of a message begins that its platform holds back until our verdict: nobody sees it yet."""
+
 
 class Message(Struct, omit_defaults=True, frozen=True):
     """One revision of one chat message. An edit has the same id and the next revision.
@@ -105,7 +108,8 @@ class Assessment(Struct, omit_defaults=True, frozen=True):
     """What the classifiers say: scores by label, each 0 to 1, and where they saw it.
 
     `tier` is the classifier that answered, `model` its version. `hints` are scores of tiers that may only ever hold a
-    message, such as a word list. `degraded` is set when a better tier should have answered and could not.
+    message, such as a word list. `degraded` is set when a better tier should have answered and could not. `earlier` are
+    the ids of the author's messages just before that were read with this one, where only together they say it.
     """
 
     scores: dict[str, float]
@@ -114,6 +118,7 @@ class Assessment(Struct, omit_defaults=True, frozen=True):
     hints: dict[str, float] = {}
     spans: tuple[Span, ...] = ()
     degraded: bool = False
+    earlier: tuple[str, ...] = ()
 
 
 class Decision(Struct, omit_defaults=True, frozen=True):
@@ -167,6 +172,16 @@ class Record(Struct, omit_defaults=True, frozen=True):
     outcomes: tuple[Outcome, ...] = ()
 
 
+class Appended(Struct, frozen=True):
+    """What became of records that are only kept once a message key, by their indexes.
+
+    `new` were appended, `conflicts` had a key that was decided before for another text; the rest was decided before.
+    """
+
+    new: tuple[int, ...]
+    conflicts: tuple[int, ...]
+
+
 class Depth(Struct, frozen=True):
     """How full a queue is; `oldest` is the age of the oldest waiting message, zero when none waits."""
 
@@ -175,6 +190,22 @@ class Depth(Struct, frozen=True):
     delayed: int
     dead: int
     oldest: timedelta
+
+
+class WebhookCall(Struct, frozen=True):
+    """A platform's call, whoever serves it: headers with lower-case names, the raw body, when it came (UTC)."""
+
+    headers: dict[str, str]
+    body: bytes
+    at: datetime
+
+
+class WebhookAnswer(Struct, frozen=True):
+    """What a platform is answered; without a body, none."""
+
+    status: int = 200
+    body: bytes = b""
+    media: str = "application/json"
 
 
 def now() -> datetime:

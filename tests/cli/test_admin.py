@@ -1,6 +1,7 @@
 """What an operator does to the data, beside a server and without one."""
 
 import contextlib
+import json
 from pathlib import Path
 
 import apsw
@@ -10,9 +11,11 @@ import pytest
 from chat_moderator.cli import stores
 from chat_moderator.cli.stores import use_store
 from chat_moderator.store.keys import Authenticate
+from chat_moderator.store.labels import Label, SuggestLabel
 from chat_moderator.store.reviews import ListReviews, ReviewState
+from chat_moderator.store.usage import AddUsage, Usage
 from chat_moderator.testing.factories import make_message, make_record
-from chat_moderator.types import Author, Role
+from chat_moderator.types import Author, Role, now
 from tests.cli.commands import Done, bury, command, hold, until
 from tests.running import Running
 
@@ -178,3 +181,36 @@ def kept_in(data: Path, text: bytes) -> list[str]:
     """The files that hold a text."""
     files = [file for file in data.iterdir() if file.is_file()]
     return [file.name for file in files if text in file.read_bytes()]
+
+
+def test_a_key_is_given_limits_and_shows_what_it_used(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    made = command("keys", "create", "game", "--rate", "5", "--quota", "1000", "--data-dir", str(data), "--json")
+    key = made.objects[0]["key"]
+    assert key["limits"] == {"rate": 5.0, "quota": 1000}
+    listed = command("keys", "list", "--data-dir", str(data)).out
+    assert "5/s" in listed
+    assert "1,000/day" in listed
+    limited = command("keys", "limit", key["id"], "--rate", "2", "--burst", "3", "--data-dir", str(data))
+    assert "2 requests a second, 3 at once, and any number of texts" in limited.out
+    assert command("keys", "limit", "nothing", "--data-dir", str(data)).code == 2
+    assert "no key was used" in command("keys", "usage", "--data-dir", str(data)).out
+    day = now().date().isoformat()
+    use_store(data, lambda store: store.execute(AddUsage(usage=(Usage(key["id"], day, 3, 40, 1),))))
+    assert command("keys", "usage", "--data-dir", str(data), "--json").objects == [
+        {"key": key["id"], "day": day, "requests": 3, "texts": 40, "refused": 1}
+    ]
+    assert "game" in command("keys", "usage", "--data-dir", str(data)).out
+
+
+def test_suggested_scores_are_exported_as_training_rows_and_dropped(tmp_path: Path) -> None:
+    label = Label("get busy", {"toxicity": 0.0}, "k1", "movies", "comment:1", "en")
+    use_store(tmp_path, lambda store: store.execute(SuggestLabel(label=label)))
+    use_store(tmp_path, lambda store: store.execute(SuggestLabel(label=label)))
+    file = tmp_path / "labels.jsonl"
+    assert command("labels", "export", str(file), "--data-dir", str(tmp_path)).code == 0
+    (row,) = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (row["text"], row["labels"], row["lang"]) == ("get busy", {"toxicity": 0.0}, "en")
+    assert command("labels", "export", str(file), "--data-dir", str(tmp_path)).code == 2
+    assert command("labels", "export", "-", "--data-dir", str(tmp_path)).objects == [row]
+    assert "1 labels are dropped" in command("labels", "drop", "--through", "99", "--data-dir", str(tmp_path)).out

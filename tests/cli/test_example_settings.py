@@ -44,13 +44,15 @@ def test_what_is_turned_off_works_when_it_is_turned_on(tmp_path: Path) -> None:
     lines = [line[1:] if re.match(r"#[^ \n]", line) else line for line in EXAMPLE.read_text("utf-8").splitlines()]
     path = tmp_path / "moderator.toml"
     path.write_text("\n".join(lines))
-    settings = config.read(path, {"WEBHOOK_SECRET": "x"})
+    settings = config.read(path, dict.fromkeys(re.findall(r"\$\{(\w+)\}", path.read_text()), "x"))
     build_policy(settings)
     build_cascade(settings)
     assert settings.policy.rules
     assert settings.communities
     tables = [("action", "alert", settings.actions["alert"], "actions.alert")]
     tables += [("sink", table["type"], table, f"sinks[{at}]") for at, table in enumerate(settings.sinks)]
+    tables += [("source", table["type"], table, f"sources[{at}]") for at, table in enumerate(settings.sources)]
+    tables += [("action", "timeout", settings.actions["timeout"], "actions.timeout")]
     tables += [("queue", settings.queue["type"], settings.queue, "queue")]
     for kind, name, table, place in tables:
         own = {key: value for key, value in table.items() if key != "type"}

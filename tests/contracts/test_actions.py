@@ -11,6 +11,8 @@ from chat_moderator.actions.delete import DeleteAction
 from chat_moderator.actions.hold import HoldAction
 from chat_moderator.actions.release import ReleaseAction
 from chat_moderator.actions.reply import ReplyAction
+from chat_moderator.actions.timeout import TimeoutAction
+from chat_moderator.actions.undo import UndoAction
 from chat_moderator.protocols import Action
 from chat_moderator.testing.actions import CHECKS, Check
 from tests.servers.receiver import receiving
@@ -20,6 +22,8 @@ PLAIN: dict[str, type[Action]] = {
     "hold": HoldAction,
     "release": ReleaseAction,
     "reply": ReplyAction,
+    "timeout": TimeoutAction,
+    "undo": UndoAction,
 }
 
 

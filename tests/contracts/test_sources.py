@@ -1,4 +1,4 @@
-"""Every registered source hands over what its platform has, and its enforcer keeps the contract."""
+"""The sources without a platform hand over what they have, and the web chat's enforcer keeps the contract."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -6,27 +6,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chat_moderator import registry
 from chat_moderator.errors import ConfigError
 from chat_moderator.protocols import Enforcer
 from chat_moderator.sources import replay
 from chat_moderator.sources.replay import ReplaySource
 from chat_moderator.sources.webchat import WebChat, message_of
 from chat_moderator.store.database import Database
+from chat_moderator.testing.doubles import JournalIntake
 from chat_moderator.testing.enforcers import CHECKS, Check
 from chat_moderator.testing.factories import make_message
 from chat_moderator.types import Decision, Message, Record
 
-ENFORCERS = ("webchat",)
-SOURCES = ("replay",)
 
-
-def test_every_registered_source_has_a_case() -> None:
-    assert sorted({*ENFORCERS, *SOURCES}) == registry.names("source")
-
-
-@pytest.fixture(params=ENFORCERS)
-async def enforcer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Enforcer]:
+@pytest.fixture
+async def enforcer(tmp_path: Path) -> AsyncIterator[Enforcer]:
     async def undecided(messages: Sequence[Message]) -> Sequence[Decision]:
         raise AssertionError("an enforcer judges nothing")
 
@@ -47,13 +40,9 @@ async def test_replay_hands_over_a_file_in_order(tmp_path: Path) -> None:
     messages = [make_message(f"line {number}") for number in range(600)]
     path = tmp_path / "chat.jsonl"
     path.write_bytes(msgspec.json.Encoder().encode_lines(messages) + b"\n  \n")
-    got: list[Message] = []
-
-    async def accept(batch: Sequence[Message]) -> None:
-        got.extend(batch)
-
-    await ReplaySource(replay.Config(path=str(path))).run(accept)
-    assert got == messages
+    intake = JournalIntake()
+    await ReplaySource(replay.Config(path=str(path))).run(intake)
+    assert intake.messages == messages
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 from chat_moderator.errors import ConfigError, ConflictError, NotFoundError, PermanentError
 from chat_moderator.store.audit import Append, AppendOnce, Cursor, FindRecord, MoveCursor, RecordsAfter
-from chat_moderator.store.database import FILE, Database
+from chat_moderator.store.database import FILE, Database, digest_of
 from chat_moderator.store.dead_letters import DropDeadLetters, ListDeadLetters, RetryDeadLetters
-from chat_moderator.store.intake import AskDepth, Buried, LeaseMessages, Put, Settle, digest_of
+from chat_moderator.store.intake import AskDepth, Buried, LeaseMessages, Put, Settle
 from chat_moderator.store.outbox import DueIntentions, EndIntention, OutboxDepth
 from chat_moderator.store.retention import Backup, Compact, EraseAuthor, Forget, restore
 from chat_moderator.store.reviews import ListReviews, ResolveReview, ReviewState

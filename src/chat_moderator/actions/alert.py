@@ -1,10 +1,11 @@
-"""Alerts human moderators through an incoming webhook: our own signed one, Slack's or Discord's."""
+"""Alerts human moderators: in the moderators' channel of the message's connection, else through an incoming webhook."""
 
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from chat_moderator.errors import SkippedError
 from chat_moderator.net import SignedPoster
 from chat_moderator.protocols import Enforcer
 from chat_moderator.types import Outcome, OutcomeState, Record, Struct
@@ -27,28 +28,37 @@ class Config(Struct, frozen=True):
 
 
 class AlertAction:
-    """Posts one alert a message. An alert that may have arrived is not sent again."""
+    """Shows one alert a message. An alert that may have arrived is not sent again.
+
+    Args:
+        config: of the webhook that takes the alerts of connections without a moderators' channel; None: there is none.
+    """
 
     repeatable = False
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._poster = SignedPoster(config.url, config.secret, path="actions.alert")
+    def __init__(self, config: Config | None = None) -> None:
+        self._format = config.format if config is not None else Format.SIGNED
+        self._poster = SignedPoster(config.url, config.secret, path="actions.alert") if config is not None else None
 
-    async def perform(self, record: Record, enforcer: Enforcer) -> Outcome:  # noqa: ARG002 -- it needs no platform
+    async def perform(self, record: Record, enforcer: Enforcer) -> Outcome:
         """See `Action.perform`."""
+        if await enforcer.alert(record):
+            return Outcome("alert", OutcomeState.DONE)
+        if self._poster is None:
+            raise SkippedError("the connection has no moderators_channel, and there is no [actions.alert]")
         await self._poster.post(msgspec.json.encode(self._body(record)), delivery=f"alert_{record.seq}")
         return Outcome("alert", OutcomeState.DONE)
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        await self._poster.aclose()
+        if self._poster is not None:
+            await self._poster.aclose()
 
     def _body(self, record: Record) -> dict[str, object]:
-        if self._config.format is Format.SIGNED:
+        if self._format is Format.SIGNED:
             return {"type": "alert", "record": record}
         text = _text(record)
-        if self._config.format is Format.SLACK:
+        if self._format is Format.SLACK:
             return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
         return {"content": text[:DISCORD_LIMIT], "allowed_mentions": {"parse": []}}
 

@@ -2,27 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chat_moderator.classifiers import telling
 from chat_moderator.classifiers.encoder_weights import BUNDLED, EncoderWeights
-from chat_moderator.text.words import tokens
 from chat_moderator.types import Span, Struct
+
+T = TypeVar("T")
 
 _WINDOW: Final = 64
 _STEP: Final = 48
 _CLOSE_WINDOW: Final = 16
 _CLOSE_STEP: Final = 8
 _CHUNK: Final = 256
-
-_NOTABLE_SCORE: Final = 0.5
-_NOTABLE_SHARE: Final = 0.35
-"""A word is shown if hiding it lowers the score by this share of what hiding the strongest word does."""
-_WORDS_TRIED: Final = 48
-_LONGEST_HIDDEN: Final = 1_000
-"""In texts of more characters each stretch is read by itself: reading all without it takes 48 times as long."""
 
 _LARGEST_LOGIT: Final = 30.0
 
@@ -65,10 +60,9 @@ class EncoderClassifier:
         return scores
 
     def explain(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-        """The words without which each label scored 0.5 or more, or else the highest, would score lower.
+        """The words that add most to each label of 0.5 or more, or to the highest one; neighbours are one span.
 
-        Up to 48 words, or stretches of words, of a text are tried; neighbours are one span. In a text of more than
-        1,000 characters they are the stretches that would score highest alone.
+        In a text that is read in windows they are those of the worst window.
         """
         return [self._explain(text) for text in texts]
 
@@ -76,9 +70,7 @@ class EncoderClassifier:
         windows: list[Sequence[int]] = []
         owners: list[int] = []
         for index, ids in enumerate(sequences):
-            parts = list(_windows(ids, _WINDOW, _STEP))
-            if len(ids) > _WINDOW:
-                parts += _windows(ids, _CLOSE_WINDOW, _CLOSE_STEP)
+            parts = windows_of(ids)
             windows += parts
             owners += [index] * len(parts)
         if windows:
@@ -86,54 +78,44 @@ class EncoderClassifier:
             np.maximum.at(scores, owners, 1 / (1 + np.exp(-logits)))
 
     def _explain(self, text: str) -> tuple[Span, ...]:
-        places = [(start, start + len(token)) for token, start in tokens(text)]
-        if not places:
+        ids, places = self._pieces.placed(text)
+        if not ids:
             return ()
-        scores = self.score([text])[0]
-        shown = np.flatnonzero(scores >= _NOTABLE_SCORE)
-        labels = shown if len(shown) else np.array([scores.argmax()])
-        groups = _groups(places)
-        if len(text) > _LONGEST_HIDDEN:
-            evidence = self.score([text[start:end] for start, end in groups])
-        else:
-            without = self.score([f"{text[:start]} {text[end:]}" for start, end in groups])
-            evidence = _logit(scores) - _logit(without)
-        spans: list[Span] = []
-        for label in labels:
-            spans += _spans(groups, evidence[:, label], self.labels[label])
-        return tuple(sorted(spans, key=lambda span: (span.start, span.end, span.label)))
+        # A window of places has the shape of the window of ids that it belongs to.
+        windows = list(zip(windows_of(ids), windows_of(places), strict=True))
+        logits = self._network.logits([window for window, _ in windows])
+        worst = logits.argmax(axis=0)
+        evidence: dict[int, NDArray[np.float32]] = {}
+        found: list[Span] = []
+        for column in telling.columns(1 / (1 + np.exp(-logits.max(axis=0)))):
+            window, inside = windows[worst[column]]
+            if worst[column] not in evidence:
+                evidence[worst[column]] = self._network.evidence(window)
+            words, shares = _by_word(inside, evidence[worst[column]][:, column])
+            found += telling.spans(words, shares, self.labels[column])
+        return tuple(sorted(found, key=lambda span: (span.start, span.end, span.label)))
 
 
-def _windows(ids: Sequence[int], size: int, step: int) -> Iterator[Sequence[int]]:
+def windows_of(ids: Sequence[T]) -> list[Sequence[T]]:
+    """All windows in which a text is read; the worst one counts."""
+    parts = list(_windows(ids, _WINDOW, _STEP))
+    if len(ids) > _WINDOW:
+        parts += _windows(ids, _CLOSE_WINDOW, _CLOSE_STEP)
+    return parts
+
+
+def _windows(ids: Sequence[T], size: int, step: int) -> Iterator[Sequence[T]]:
     """Stretches of `size` ids, one every `step`, that cover all; the last may be shorter."""
     for begin in range(0, max(len(ids) - size + step, min(len(ids), 1)), step):
         yield ids[begin : begin + size]
 
 
-def _logit(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
-    found: NDArray[np.float32] = np.log(clipped / (1 - clipped))
-    return found
-
-
-def _groups(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The words, or stretches of words where there are more than can be tried."""
-    size = -(-len(places) // _WORDS_TRIED)
-    return [(group[0][0], group[-1][1]) for group in (places[at : at + size] for at in range(0, len(places), size))]
-
-
-def _spans(places: list[tuple[int, int]], evidence: NDArray[np.float32], label: str) -> Iterator[Span]:
-    """Places that carry enough, as spans; neighbours are one span. Where no single one matters, all of them do."""
-    strongest = evidence.max()
-    if strongest <= 0:
-        yield Span(places[0][0], places[-1][1], label)
-        return
-    start = end = last = -1
-    for index in np.flatnonzero(evidence >= _NOTABLE_SHARE * strongest).tolist():
-        if start >= 0 and index == last + 1:
-            end, last = places[index][1], index
-            continue
-        if start >= 0:
-            yield Span(start, end, label)
-        (start, end), last = places[index], index
-    yield Span(start, end, label)
+def _by_word(
+    places: Sequence[tuple[int, int]], shares: NDArray[np.float32]
+) -> tuple[list[tuple[int, int]], NDArray[np.float32]]:
+    """Each word once, with what its pieces add together."""
+    words = sorted(set(places))
+    row = {word: number for number, word in enumerate(words)}
+    sums = np.zeros(len(words), np.float32)
+    np.add.at(sums, [row[place] for place in places], shares)
+    return words, sums

@@ -52,7 +52,12 @@ class EncoderNetwork:
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> Floats:
         """(len(sequences), labels); every sequence holds at least one id."""
-        found = np.empty((len(sequences), self.outputs), np.float32)
+        found: Floats = self.hidden(sequences) @ self._weights["out"] + self._weights["out_bias"]
+        return found
+
+    def hidden(self, sequences: Sequence[Sequence[int]]) -> Floats:
+        """(len(sequences), features): what the last layer reads."""
+        found = np.empty((len(sequences), len(self._weights["out"])), np.float32)
         order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
         begin = 0
         while begin < len(order):
@@ -64,8 +69,33 @@ class EncoderNetwork:
             begin = end
         return found
 
+    def evidence(self, ids: Sequence[int]) -> Floats:
+        """(len(ids), labels): how much each token, in its surroundings, adds to each logit.
+
+        What leaves the convolutions times the gradient of the head that reads it (gradient x input, Shrikumar et al.,
+        2017): one reading and one way back, however long the text.
+        """
+        weights = self._weights
+        tokens = self._tokens(np.array([*self._gap, *ids, *self._gap]))[GAP:-GAP]
+        first = tokens.argmax(axis=0)
+        total, highest = tokens.sum(axis=0)[None], tokens.max(axis=0)[None]
+        root = np.sqrt(np.float32(len(ids)))
+        mean = total @ weights["sum"] / root + root * weights["sum_bias"]
+        inner = mean @ weights["dense_0"]
+        spoken = mean @ weights["dense_skip"] + np.maximum(inner, 0) @ weights["dense_1"]
+        peak = highest @ weights["peak"] + weights["peak_bias"]
+        hidden = self._head(total, highest, root)
+        joint = ((hidden > 0) * weights["out"].T) @ weights["hidden"].T
+        to_spoken = joint[:, : spoken.shape[1]] * (spoken > 0)
+        to_peak = joint[:, spoken.shape[1] :] * (peak > 0)
+        to_mean = to_spoken @ weights["dense_skip"].T
+        to_mean += ((to_spoken @ weights["dense_1"].T) * (inner > 0)) @ weights["dense_0"].T
+        found: Floats = tokens @ (to_mean @ weights["sum"].T / root).T
+        np.add.at(found, first, (highest * (to_peak @ weights["peak"].T)).T)
+        return found
+
     def _batch(self, sequences: Sequence[Sequence[int]]) -> Floats:
-        """Logits of sequences sorted by length, longest first."""
+        """Of sequences sorted by length, longest first."""
         lengths = np.array([len(ids) for ids in sequences])
         ids = np.array([*self._gap, *chain.from_iterable(chain(ids, self._gap) for ids in sequences)])
         starts = GAP + np.cumsum(lengths + GAP) - (lengths + GAP)
@@ -126,9 +156,8 @@ class EncoderNetwork:
         inner = np.maximum(mean @ weights["dense_0"], 0)
         spoken = np.maximum(mean @ weights["dense_skip"] + inner @ weights["dense_1"], 0)
         peak = np.maximum(highest @ weights["peak"] + weights["peak_bias"], 0)
-        hidden = np.maximum(np.concatenate([spoken, peak], axis=1) @ weights["hidden"] + weights["hidden_bias"], 0)
-        found: Floats = hidden @ weights["out"] + weights["out_bias"]
-        return found
+        found: Floats = np.concatenate([spoken, peak], axis=1) @ weights["hidden"] + weights["hidden_bias"]
+        return np.maximum(found, 0)
 
 
 def _standardise(rows: Floats) -> None:

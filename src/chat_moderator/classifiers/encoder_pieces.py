@@ -1,5 +1,6 @@
 """Texts to piece ids: the most probable split of each word under a unigram language model (Kudo, 2018), remembered."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -7,7 +8,7 @@ from chat_moderator.text.bidi import OVERRIDE
 from chat_moderator.text.masks import LINK, NUMBER, USER
 from chat_moderator.text.reading import rewrite
 from chat_moderator.text.readings import Known
-from chat_moderator.text.spacing import ENOUGH, stands_alone
+from chat_moderator.text.spacing import ENOUGH, fragment_of, stands_alone
 from chat_moderator.text.words import read_token, tokens
 
 START: Final = "\u2581"
@@ -15,6 +16,7 @@ START: Final = "\u2581"
 UNKNOWN: Final = 0
 """The id that stands for characters no piece covers."""
 
+_TOKEN: Final = re.compile(r"\S+")
 _READ_AS: Final = {LINK: "http", USER: "@", NUMBER: "0"}
 _REMEMBERED: Final = 65_536
 _LONGEST_REMEMBERED: Final = 48
@@ -42,23 +44,44 @@ class Pieces:
         self._remembered = remembered
         self._memo: dict[str, tuple[int, ...]] = {}
         self._alone: set[str] = set()
+        self._fragments: set[str] = set()
 
     def read(self, text: str) -> list[int]:
         """The piece ids of a text, disguises undone."""
+        found = text.split()
+        ids = self._join(found)
+        return self._join(rewrite(text, self._known).text.split()) if self._hides(text, found) else ids
+
+    def placed(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The same ids, and where in the original the whole token of each begins and ends (exclusive)."""
+        found = text.split()
+        self._join(found)
+        mapped = rewrite(text, self._known) if self._hides(text, found) else None
+        ids: list[int] = []
+        places: list[tuple[int, int]] = []
+        for match in _TOKEN.finditer(mapped.text if mapped else text):
+            pieces = self._join([match[0]])
+            ids += pieces
+            places += [mapped.span(*match.span()) if mapped else match.span()] * len(pieces)
+        return ids, places
+
+    def _hides(self, text: str, found: Sequence[str]) -> bool:
+        """Whether a word is hidden in more than one token: reversed, in lone letters, or cut in two."""
+        return (
+            OVERRIDE in text
+            or not self._fragments.isdisjoint(found)
+            or (
+                len(found) >= ENOUGH
+                and not self._alone.isdisjoint(found)
+                and sum(token in self._alone for token in found) >= ENOUGH
+            )
+        )
+
+    def _join(self, found: Sequence[str]) -> list[int]:
         if len(self._memo) >= self._remembered:
             self._memo.clear()
             self._alone.clear()
-        found = text.split()
-        ids = self._join(found)
-        if OVERRIDE in text or (
-            len(found) >= ENOUGH
-            and not self._alone.isdisjoint(found)
-            and sum(token in self._alone for token in found) >= ENOUGH
-        ):
-            return self._join(rewrite(text).text.split())
-        return ids
-
-    def _join(self, found: Sequence[str]) -> list[int]:
+            self._fragments.clear()
         ids: list[int] = []
         memo = self._memo
         for token in found:
@@ -79,6 +102,8 @@ class Pieces:
             self._memo[token] = pieces
             if stands_alone(token):
                 self._alone.add(token)
+            if fragment_of(token, self._known).wordless:
+                self._fragments.add(token)
         return pieces
 
     def split(self, word: str) -> list[int]:

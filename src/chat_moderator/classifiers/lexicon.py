@@ -51,7 +51,10 @@ class _Readings(dict[str, str]):
 
     def __missing__(self, token: str) -> str:
         reading = _line(
-            word for piece, _ in tokens(token) for word in read_token(piece, self._known.__contains__) if word.speaks
+            word
+            for piece, _ in tokens(token)
+            for word in read_token(piece, self._known.__contains__, fuzzy=False)
+            if word.speaks
         ).strip()
         if len(self) >= _REMEMBERED:
             self.clear()
@@ -144,7 +147,7 @@ class LexiconClassifier:
         return line
 
     def _read(self, text: str) -> list[Word]:
-        return [word for word in read(text, self._words.__contains__) if word.speaks]
+        return [word for word in read(text, self._words.__contains__, fuzzy=False) if word.speaks]
 
     def _found(self, comparable: str) -> Iterator[tuple[_Term, int, int]]:
         matches = self._automaton.find_matches_as_indexes(comparable, overlapping=True)

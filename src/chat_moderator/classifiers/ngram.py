@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from chat_moderator.classifiers.ngram_weights import BUNDLED, NgramWeights
 from chat_moderator.text.bidi import OVERRIDE
 from chat_moderator.text.reading import read, rewrite
-from chat_moderator.text.spacing import ENOUGH, stands_alone
+from chat_moderator.text.spacing import ENOUGH, fragment_of, stands_alone
 from chat_moderator.text.words import Word, read_token, tokens
-from chat_moderator.types import Span
+from chat_moderator.types import Span, Struct
 
 _REMEMBERED: Final = 65_536
 _LONGEST_REMEMBERED: Final = 48
@@ -27,10 +27,19 @@ _STEP: Final = 10
 _SPEAKS: Final = 1
 _ALONE: Final = 2
 _OVERRIDES: Final = 4
+_BEGINS: Final = 8
+_FOLLOWS: Final = 16
+_WORDLESS: Final = 32
 
 _NOTABLE_SCORE: Final = 0.5
 _NOTABLE_SHARE: Final = 0.2
 """A word is shown if it carries this share of what the strongest word carries."""
+
+
+class Config(Struct, frozen=True):
+    """`model` is "bundled" or a folder with ngram.npz and ngram.json, as written by `chat-moderator train`."""
+
+    model: str = "bundled"
 
 
 class _Memo(dict[str, int]):
@@ -57,21 +66,22 @@ class NgramClassifier:
 
     Memory is bounded: at 65,536 remembered words everything is forgotten and learnt anew.
 
-    Args:
-        weights: an .npz file written by the training, with its .json beside it.
-
     Attributes:
         experimental: labels that had too little data to be trusted.
+        looked_up: tokens read so far.
+        learnt: those of them that were not remembered.
 
     Raises:
-        ConfigError: the weights cannot be read or are not what their metadata names.
+        ConfigError: the folder is missing, or its files are not what the metadata names.
     """
 
-    def __init__(self, weights: Path = BUNDLED) -> None:
-        self._weights = NgramWeights(weights)
+    def __init__(self, config: Config | None = None) -> None:
+        model = (config or Config()).model
+        self._weights = NgramWeights(BUNDLED if model == "bundled" else Path(model) / BUNDLED.name)
         self.labels: tuple[str, ...] = self._weights.metadata.labels
         self.experimental: tuple[str, ...] = self._weights.metadata.experimental
         self.version = f"ngram-{self._weights.metadata.sha256[:12]}"
+        self.looked_up = self.learnt = 0
         self._forget()
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -98,7 +108,7 @@ class NgramClassifier:
         if odd := self._odd(rows, lengths):
             texts = list(texts)
             for index in odd:
-                texts[index] = rewrite(texts[index]).text
+                texts[index] = rewrite(texts[index], self._weights.known).text
             rows, lengths = self._look_up(texts)
         sums, counts = self._tokens(rows, lengths)
         scores = np.zeros((len(texts), len(self.labels)), np.float32)
@@ -126,7 +136,9 @@ class NgramClassifier:
             lengths[index] = len(split)
             found += split
         rows = np.fromiter(map(self._memo.__getitem__, found), np.int64, len(found))
+        self.looked_up += len(found)
         if self._memo.pending:
+            self.learnt += len(self._memo.pending)
             self._learn()
         return rows, lengths
 
@@ -139,7 +151,7 @@ class NgramClassifier:
             self._grow(end)
         self._sums[begin:end] = 0
         self._counts[begin:end] = 0
-        self._flags[begin:end] = [_flags(token) for token in pending]
+        self._flags[begin:end] = [self._flagged(token) for token in pending]
         read_as = [_read(token, self._weights) for token in pending]
         words = [word for token_words in read_as for word in token_words]
         if not words:
@@ -155,6 +167,13 @@ class NgramClassifier:
         self._last[row_of[speaking]] = hashes[speaking]
         self._first[row_of[speaking[::-1]]] = hashes[speaking[::-1]]
 
+    def _flagged(self, token: str) -> int:
+        flags = (_ALONE if stands_alone(token) else 0) | (_OVERRIDES if OVERRIDE in token else 0)
+        if len(token) <= _LONGEST_REMEMBERED:
+            part = fragment_of(token, self._weights.known)
+            flags |= _BEGINS * part.begins | _FOLLOWS * part.follows | _WORDLESS * part.wordless
+        return flags
+
     def _grow(self, rows: int) -> None:
         """Makes room for one chunk beyond what is remembered; it is given back at the next `_forget`."""
         more = rows - len(self._counts)
@@ -165,12 +184,15 @@ class NgramClassifier:
         self._flags = np.concatenate([self._flags, np.zeros(more, np.uint8)])
 
     def _odd(self, rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[int]:
-        """The texts that hold an override or lone letters in a row, and so cannot be judged token by token."""
+        """The texts that hold an override, lone letters in a row or a part of a word: more than one token tells."""
         flags = self._flags[rows]
-        if not (flags & (_ALONE | _OVERRIDES)).any():
+        if not (flags & (_ALONE | _OVERRIDES | _WORDLESS)).any():
             return []
         text_of = np.repeat(np.arange(len(lengths)), lengths)
         odd = {int(index) for index in text_of[(flags & _OVERRIDES) != 0]}
+        before, after = flags[:-1], flags[1:]
+        cut = ((before & _BEGINS) != 0) & ((after & _FOLLOWS) != 0) & (((before | after) & _WORDLESS) != 0)
+        odd.update(text_of[:-1][cut & (text_of[:-1] == text_of[1:])].tolist())
         alone = (flags & _ALONE) != 0
         run = alone[: -ENOUGH + 1].copy()
         for step in range(1, ENOUGH):
@@ -248,6 +270,13 @@ class NgramClassifier:
         return tuple(sorted(spans, key=lambda span: (span.start, span.end, span.label)))
 
 
+def windows_of(text: str) -> list[str]:
+    """All stretches in which a text is judged, a short one as a whole; the worst one counts."""
+    found = text.split()
+    last = max(len(found) - _WINDOW + _STEP, 1)
+    return [" ".join(found[begin : begin + _WINDOW]) for begin in range(0, last, _STEP)]
+
+
 def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Stretches of texts that are neither too many nor too long together."""
     begin = characters = 0
@@ -258,10 +287,6 @@ def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
         characters += len(text)
     if begin < len(texts):
         yield begin, len(texts)
-
-
-def _flags(token: str) -> int:
-    return (_ALONE if stands_alone(token) else 0) | (_OVERRIDES if OVERRIDE in token else 0)
 
 
 def _read(token: str, weights: NgramWeights) -> list[Word]:

@@ -15,6 +15,7 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.text.ngrams import BITS, finish, pair_hashes, word_features
 
 BUNDLED: Final = Path(__file__).parent / "weights" / "ngram.npz"
+_KEY: Final = "classifiers.ngram.model"
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,10 +45,12 @@ class NgramWeights:
             self.metadata = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Metadata)
             data = path.read_bytes()
         except (OSError, msgspec.DecodeError) as error:
-            raise ConfigError(str(path), f"cannot be read as n-gram weights: {error}") from error
+            raise ConfigError(
+                _KEY, f'{error}; allowed are "bundled" and a folder with ngram.npz and ngram.json'
+            ) from error
         digest = hashlib.sha256(data).hexdigest()
         if digest != self.metadata.sha256:
-            raise ConfigError(str(path), f"sha256 is {digest}, but its .json names {self.metadata.sha256}")
+            raise ConfigError(_KEY, f"{path} has sha256 {digest}, but ngram.json names {self.metadata.sha256}")
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 roots: NDArray[np.int16] = arrays["roots"].astype(np.int16)
@@ -59,7 +62,7 @@ class NgramWeights:
             self.rows = np.zeros((1 << BITS) + 1, np.int32)
             self.rows[buckets] = np.arange(1, len(buckets) + 1)
         except (KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
-            raise ConfigError(str(path), f"does not hold n-gram weights: {error}") from error
+            raise ConfigError(_KEY, f"{path} does not hold n-gram weights: {error}") from error
 
     def known(self, word: str) -> bool:
         """Whether the training texts held the word more than once or twice."""

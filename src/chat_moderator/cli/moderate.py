@@ -66,11 +66,11 @@ def build_moderator(config: Path | None) -> "Moderator":
     Raises:
         ConfigError: something in the settings is wrong.
     """
-    from chat_moderator.app import build_cascade, build_policy  # noqa: PLC0415
+    from chat_moderator.app import build_cascade, build_policy, build_recent  # noqa: PLC0415
     from chat_moderator.moderator.moderator import Moderator  # noqa: PLC0415
 
     settings = read_settings(config)
-    return Moderator(build_cascade(settings), build_policy(settings))
+    return Moderator(build_cascade(settings), build_policy(settings), recent=build_recent(settings))
 
 
 def _argument(text: str) -> Iterable[list[Message]]:

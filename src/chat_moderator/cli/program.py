@@ -9,15 +9,22 @@ from typer.core import TyperGroup
 
 from chat_moderator.cli import (
     backup,
+    compare,
+    cost,
     dead_letters,
     doctor,
     erase,
+    evaluate,
+    init,
     keys,
+    labels,
     moderate,
+    parity,
     replay,
     restore,
     reviews,
     serve,
+    train,
     work,
 )
 from chat_moderator.cli.output import complain, silence
@@ -108,12 +115,19 @@ def options(
 
 app.command()(moderate.moderate)
 app.command()(serve.serve)
+app.command()(init.init)
 app.command()(work.work)
 app.command()(replay.replay)
 app.add_typer(keys.app, name="keys")
+app.add_typer(labels.app, name="labels")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(reviews.app, name="reviews")
+app.command()(compare.compare)
+app.command()(cost.cost)
 app.command()(backup.backup)
 app.command()(restore.restore)
 app.command()(erase.erase)
 app.command()(doctor.doctor)
+app.command()(evaluate.evaluate)
+app.command()(train.train)
+app.command()(parity.parity)

@@ -7,8 +7,8 @@ from chat_moderator.errors import ConfigError
 def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
     """Help a server to judge its queue.
 
-    Runs beside a `serve` on the same data directory, until SIGTERM or Ctrl-C. While nobody serves the directory it
-    waits, and tries again with growing pauses.
+    Runs beside a `serve` on the same data directory, until SIGTERM or Ctrl-C; the queue is the embedded one or a
+    broker's. While nobody serves the directory it waits, and tries again with growing pauses.
     """
     import asyncio  # noqa: PLC0415
 

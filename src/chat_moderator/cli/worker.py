@@ -1,22 +1,22 @@
 """What `work` runs: a worker with a moderator of its own on the queue of another process."""
 
 import asyncio
+import contextlib
 import logging
 import signal
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from chat_moderator import config, registry
-from chat_moderator.app import MODERATORS, build_cascade, build_policy
+from chat_moderator import config
+from chat_moderator.app import build_cascade, build_policy, build_queue, build_recent, stamp_of
 from chat_moderator.cli.output import hint
 from chat_moderator.cli.served_store import ServedStore
 from chat_moderator.config import Settings
-from chat_moderator.errors import ConfigError
+from chat_moderator.connections import performable
+from chat_moderator.errors import ConfigError, TransientError
 from chat_moderator.moderator.moderator import Moderator
 from chat_moderator.moderator.worker import Worker
-from chat_moderator.queues.embedded import EmbeddedQueue
-from chat_moderator.sources import webchat
 from chat_moderator.store.sqlite_audit import SqliteAudit
 from chat_moderator.types import Record
 
@@ -27,29 +27,31 @@ RELOAD: Final = 1.0
 
 
 class WorkerProcess:
-    """Leases and settles through the process that serves a directory.
+    """Judges what the queue holds; audit and embedded queue are reached through the process that serves a directory.
 
     Args:
         settings: the same as the serving process has.
         path: of the settings' file, whose policy is read again when it changes; None where there is none.
 
     Raises:
-        ConfigError: something in the settings is wrong, or the queue is not the embedded one.
+        ConfigError: something in the settings is wrong, or its queue cannot be shared.
     """
 
     def __init__(self, settings: Settings, directory: Path, path: Path | None) -> None:
-        own = {key: value for key, value in settings.queue.items() if key != "type"}
-        if settings.queue.get("type") != "embedded":
-            raise ConfigError("queue.type", "`work` shares the queue of a serving process, which has to be embedded")
+        if settings.queue.get("type") == "memory":
+            raise ConfigError("queue.type", "`work` cannot reach another process's memory: use embedded or a broker")
         self._directory = directory
         self._path = path
         self._store = ServedStore(directory)
-        self._actions = {name for name in registry.names("action") if name != "alert" or name in settings.actions}
         self._moderator = Moderator(
-            build_cascade(settings), build_policy(settings, _rule_failed), performable=self._performable
+            build_cascade(settings),
+            build_policy(settings, _rule_failed),
+            performable=performable(settings),
+            recent=build_recent(settings),
         )
+        self._queue = build_queue(settings, self._store)
         self._worker = Worker(
-            EmbeddedQueue(self._store, registry.configure("queue", "embedded", own, path="queue")[1]),
+            self._queue,
             self._moderator,
             SqliteAudit(self._store),
             self,
@@ -67,6 +69,8 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        with contextlib.suppress(TransientError):  # the worker tries again and tells of it
+            await self._queue.open()
         hint(f"works on the queue of {self._directory}; Ctrl-C stops it")
         working = asyncio.create_task(self._worker.run())
         watching = asyncio.create_task(self._watch())
@@ -77,19 +81,16 @@ class WorkerProcess:
         watching.cancel()
         await asyncio.gather(working, watching, return_exceptions=True)
         await self._moderator.aclose()
+        await self._queue.aclose()
         await self._store.aclose()
         log.info("stopped after %d messages", self._messages)
 
-    def _performable(self, client: str) -> Collection[str]:
-        """What the serving process can carry out for a client."""
-        return self._actions if client == webchat.CLIENT else self._actions.intersection(MODERATORS)
-
     async def _watch(self) -> None:
         """Puts an edited policy in force; a broken one changes nothing."""
-        known = _stamp(self._path)
+        known = stamp_of(self._path)
         while self._path is not None:
             await asyncio.sleep(RELOAD)
-            if (found := _stamp(self._path)) == known:
+            if (found := stamp_of(self._path)) == known:
                 continue
             known = found
             try:
@@ -103,11 +104,3 @@ class WorkerProcess:
 
 def _rule_failed(rule: str) -> None:
     log.warning("rule %r failed on a message, which is held", rule)
-
-
-def _stamp(path: Path | None) -> tuple[int, int] | None:
-    try:
-        found = path.stat() if path is not None else None
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size) if found is not None else None

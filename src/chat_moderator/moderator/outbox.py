@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from chat_moderator.errors import PermanentError, TransientError
+from chat_moderator.errors import PermanentError, SkippedError, TransientError
 from chat_moderator.protocols import Action, Enforcer
 from chat_moderator.store.database import Store
 from chat_moderator.store.outbox import (
@@ -21,24 +21,29 @@ from chat_moderator.types import Outcome, OutcomeState, Struct, now
 
 log = logging.getLogger(__name__)
 
-LATE: Final = frozenset({"alert", "release"})
+LATE: Final = frozenset({"alert", "release", "undo"})
 """Actions that still make sense after a later revision of the message came in."""
 
 
 class Config(Struct, frozen=True):
-    """`parallel`: actions at once; `attempts`: tries before one has failed; `back_off`: seconds, doubled each time."""
+    """`parallel`: actions at once, a connection; `attempts`: tries before one has failed.
 
-    parallel: int = 16
+    `back_off`: seconds before the second try, doubled for each further one.
+    """
+
+    parallel: int = 64
     attempts: int = 8
     back_off: float = 1.0
 
 
 class OutboxExecutor:
-    """Works the outbox of one process.
+    """Works the outbox, or one connection's part of it: a platform that is down or slow then delays no other.
 
     Args:
         actions: by registry name.
         enforcers: by client; `fallback` acts for all others.
+        only: the client whose actions are performed; all where empty.
+        without: clients whose actions are left to other executors.
     """
 
     def __init__(
@@ -48,9 +53,13 @@ class OutboxExecutor:
         enforcers: Mapping[str, Enforcer],
         fallback: Enforcer,
         *,
+        only: str = "",
+        without: tuple[str, ...] = (),
         config: Config | None = None,
     ) -> None:
         self._store = store
+        self._only = only
+        self._without = without
         self._actions = actions
         self._enforcers = enforcers
         self._fallback = fallback
@@ -86,7 +95,8 @@ class OutboxExecutor:
 
     async def _perform_due(self) -> None:
         while room := self._config.parallel - len(self._running):
-            due = await self._store.ask(DueIntentions(limit=room, busy=tuple(self._running)))
+            query = DueIntentions(limit=room, busy=tuple(self._running), only=self._only, without=self._without)
+            due = await self._store.ask(query)
             for intention in due:
                 task = asyncio.create_task(self._perform(intention))
                 self._running[intention.id] = task
@@ -101,7 +111,7 @@ class OutboxExecutor:
     async def _next(self) -> float:
         if len(self._running) >= self._config.parallel:
             return 60.0
-        due = await self._store.ask(NextDue(busy=tuple(self._running)))
+        due = await self._store.ask(NextDue(busy=tuple(self._running), only=self._only, without=self._without))
         return 60.0 if due is None else min(60.0, max(0.0, due - now().timestamp()))
 
     async def _perform(self, intention: Intention) -> None:
@@ -130,13 +140,23 @@ class OutboxExecutor:
         try:
             return await action.perform(intention.record, enforcer)
         except TransientError as problem:
-            if intention.attempts + 1 >= self._config.attempts:
-                return Outcome(name, OutcomeState.FAILED, f"given up after {intention.attempts + 1} tries: {problem}")
-            delay = problem.retry_after.total_seconds() if problem.retry_after else self._delay(intention)
-            await self._store.execute(PostponeIntention(id=intention.id, delay=delay))
-            return None
+            return await self._postponed(intention, problem)
+        except SkippedError as reason:
+            return Outcome(name, OutcomeState.SKIPPED, str(reason))
         except PermanentError as problem:
             return Outcome(name, OutcomeState.FAILED, str(problem))
+
+    async def _postponed(self, intention: Intention, problem: TransientError) -> Outcome | None:
+        """Tries again later; a time that the platform named is no failure of ours and counts as no try."""
+        if problem.retry_after is not None:
+            delay = problem.retry_after.total_seconds()
+            await self._store.execute(PostponeIntention(id=intention.id, delay=delay, counted=False))
+            return None
+        tries = intention.attempts + 1
+        if tries >= self._config.attempts:
+            return Outcome(intention.action, OutcomeState.FAILED, f"given up after {tries} tries: {problem}")
+        await self._store.execute(PostponeIntention(id=intention.id, delay=self._delay(intention)))
+        return None
 
     def _delay(self, intention: Intention) -> float:
         return float(min(300.0, self._config.back_off * 2**intention.attempts))

@@ -1,19 +1,21 @@
 """The worker: leases batches, has them judged, settles them; what cannot be judged is delayed and at last buried."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from chat_moderator.errors import StaleLeaseError, TransientError
+from chat_moderator.errors import ChatModeratorError, StaleLeaseError, TransientError
 from chat_moderator.moderator.moderator import Moderator, Observer, recorded
 from chat_moderator.protocols import AuditStore, Clock, Lease, Queue, TransactionalLease
-from chat_moderator.types import Decision, Record, Struct, now
+from chat_moderator.types import Decision, Message, Record, Struct, now
 
 IDLE: Final = timedelta(milliseconds=250)
 """How long a lease is waited for before looking whether to stop."""
+
+LONGEST: Final = 5.0
+"""Seconds between two tries at a queue or a store that cannot be used: it is in use again soon after it is back."""
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +73,9 @@ class Worker:
                 pause = self._config.back_off
             except StaleLeaseError:
                 log.warning("a lease ran out before its batch was done; the batch is judged again")
-            except TransientError as problem:
+            except ChatModeratorError as problem:
                 log.warning("the queue or the store cannot be used for now: %s", problem)
-                pause = min(2 * pause, 10.0)
+                pause = min(2 * pause, LONGEST)
                 await self._rest(pause)
             except Exception:
                 log.exception("a batch failed in a way that was not foreseen; it comes back when its lease runs out")
@@ -90,20 +92,38 @@ class Worker:
             records = await self._judge(lease)
             if isinstance(lease, TransactionalLease):
                 await lease.commit(records)
+                self._tell(records)
             else:
-                await self._audit.append(records)
+                # What is decided counts even where the ack fails: the next delivery finds it done.
+                self._tell(await self._append(lease, records))
                 await lease.ack()
         finally:
             renewal.cancel()
+
+    def _tell(self, records: Sequence[Record]) -> None:
         if records:
             self._observer.decided(records)
+
+    async def _append(self, lease: Lease, records: list[Record]) -> list[Record]:
+        """Decides once what was delivered twice; the same key with another text goes to the dead letters."""
+        appended = await self._audit.append_once(records)
+        if appended.conflicts:
+            indexes = {id(message): index for index, message in enumerate(lease.messages)}
+            conflicting = [indexes[id(records[index].message)] for index in appended.conflicts]
+            await lease.bury(conflicting, reason="its id was accepted before with another text")
+        return [records[index] for index in appended.new]
 
     async def _judge(self, lease: Lease) -> list[Record]:
         # What was leased before and never settled may have taken its worker down: it is judged alone.
         suspects = [index for index, tried in enumerate(lease.attempts) if tried > 1]
         if not suspects:
-            with contextlib.suppress(Exception):  # found by halves below
-                decided = await self._moderator.moderate(lease.messages, urgent=False)
+            try:
+                decided = await self._moderate(lease.messages)
+            except TransientError:
+                raise
+            except Exception as problem:  # noqa: BLE001 -- found by halves below
+                log.debug("a batch failed as a whole: %s", problem)
+            else:
                 return recorded(lease.messages, decided, received_at=lease.received_at, decided_at=self._clock())
         others = [index for index, tried in enumerate(lease.attempts) if tried == 1]
         decisions: dict[int, Decision] = {}
@@ -125,10 +145,32 @@ class Worker:
             attempts=[lease.attempts[index] for index in done],
         )
 
+    async def _moderate(self, messages: Sequence[Message]) -> list[Decision]:
+        """Judges; waits while nothing can be judged at all, as when a tier elsewhere cannot be reached.
+
+        No message is to blame then, so that none loses a try or its place, and nothing more is leased meanwhile.
+
+        Raises:
+            TransientError: the worker is to stop.
+        """
+        pause = self._config.back_off
+        while True:
+            try:
+                return await self._moderator.moderate(messages, urgent=False)
+            except TransientError as problem:
+                if self._stopping.is_set():
+                    raise
+                log.warning("a batch waits, nothing can be judged for now: %s", problem)
+                least = problem.retry_after.total_seconds() if problem.retry_after else 0.0
+                await self._rest(max(pause, least))
+                pause = min(2 * pause, LONGEST)
+
     async def _bisect(self, lease: Lease, indexes: Sequence[int], decisions: dict[int, Decision]) -> None:
         """Judges a batch; when it fails, its halves, until the message that fails stands alone."""
         try:
-            decided = await self._moderator.moderate([lease.messages[index] for index in indexes], urgent=False)
+            decided = await self._moderate([lease.messages[index] for index in indexes])
+        except TransientError:
+            raise
         except Exception as problem:  # noqa: BLE001 -- any failure may be one message's
             if len(indexes) > 1:
                 middle = len(indexes) // 2

@@ -1,5 +1,6 @@
 """Ordered rules in CEL: the first that matches decides, and one that fails holds the message."""
 
+import operator
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -8,7 +9,7 @@ import cel
 from chat_moderator.errors import ConfigError
 from chat_moderator.policy.config import RuleConfig, check_rule
 from chat_moderator.policy.expression import Expression, compiled
-from chat_moderator.policy.facts import Case
+from chat_moderator.policy.facts import FACTS, Case
 from chat_moderator.policy.names import MATCHES, InvalidExpressionError, searcher
 from chat_moderator.types import LABELS, Verdict
 
@@ -66,6 +67,9 @@ def _check_new(rule: Rule, other: Rule, path: str) -> None:
 class RuleSet:
     """Rules in their order, sharing the facts they need.
 
+    Attributes:
+        limits: by label that a rule names, the lowest score that can make one true.
+
     Raises:
         ConfigError: two rules have the same name, or there are more than 200.
     """
@@ -82,6 +86,10 @@ class RuleSet:
         self.rules = tuple(rules)
         patterns = {text: pattern for rule in rules for text, pattern in rule.expression.patterns.items()}
         self._functions = {MATCHES: searcher(patterns)} if patterns else None
+        self.limits: dict[str, float] = {}
+        for rule in rules:
+            for label, limit in _limits(rule).items():
+                self.limits[label] = min(limit, self.limits.get(label, limit))
 
     def first_match(self, case: Case) -> Match | None:
         """The first rule that is true or fails, None when all are false."""
@@ -106,6 +114,17 @@ class RuleSet:
         except Exception:  # noqa: BLE001 - whatever fails, the message is held
             return Match(rule, failed=True)
         return None
+
+
+def _limits(rule: Rule) -> dict[str, float]:
+    """From what score on each label that the rule names can make it true; 0 where it does not demand a least score."""
+    labels = LABELS if "scores" in rule.expression.facts else rule.labels
+    demanded = {
+        condition.fact: condition.limit
+        for condition in rule.expression.conditions
+        if condition.compare in {operator.gt, operator.ge}
+    }
+    return {label: demanded.get(FACTS["scores"][label], 0.0) for label in labels}
 
 
 def _possible(rule: Rule, case: Case) -> bool:

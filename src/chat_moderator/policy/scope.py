@@ -7,7 +7,7 @@ from chat_moderator.policy.config import PolicyConfig, check_actions, check_thre
 from chat_moderator.policy.facts import Case
 from chat_moderator.policy.presets import PRESETS
 from chat_moderator.policy.replies import LABEL_NAMES, check_replies, in_language, texts_of
-from chat_moderator.types import LABELS, Decision, Verdict
+from chat_moderator.types import LABELS, Assessment, Decision, Verdict
 
 if TYPE_CHECKING:
     from chat_moderator.policy.rules import Match, RuleSet
@@ -52,6 +52,10 @@ class Scope:
         self._preset = PRESETS[self.config.preset or "default"]
         self._blocks, self._holds = _thresholds(self.config)
         self._lowest = min(self._holds.values(), default=_NEVER)
+        ruled = self.rules.limits if self.rules else {}
+        self.limits: Mapping[str, float] = self._holds | {
+            label: min(limit, self._holds.get(label, _NEVER)) for label, limit in ruled.items()
+        }
         hold, block = self.config.actions.hold, self.config.actions.block
         self._actions = {
             Verdict.ALLOW: (),
@@ -90,6 +94,15 @@ class Scope:
             assessment=assessment,
             policy=self._version,
             label=_label_of(highest, scores),
+        )
+
+    def reached(self, assessment: Assessment) -> frozenset[str]:
+        """The labels whose score or hint is at or above the threshold that holds or blocks."""
+        scores, hints = assessment.scores, assessment.hints
+        return frozenset(
+            label
+            for label, threshold in self._holds.items()
+            if max(scores.get(label, 0.0), hints.get(label, 0.0)) >= threshold
         )
 
     def _by_label(self, verdict: Verdict, rule: str, label: str, case: Case) -> Decision:

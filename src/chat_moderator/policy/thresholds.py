@@ -61,11 +61,18 @@ class ThresholdPolicy:
             for channel, own in community.channels.items():
                 channel_path = f"{path}.channels.{_key(channel)}.policy"
                 self._channels[name, channel] = scope(own.policy, channel_path, self._communities[name])
+        scopes = (self._everywhere, *self._communities.values(), *self._channels.values())
+        self._limits = tuple(dict(distinct) for distinct in {tuple(sorted(each.limits.items())): 0 for each in scopes})
 
     @property
     def version(self) -> str:
         """The preset's name and a hash of all that is configured, the same in every process."""
         return self._version
+
+    @property
+    def limits(self) -> tuple[Mapping[str, float], ...]:
+        """For each place with a policy of its own, the lowest score of each label at which anything may happen."""
+        return self._limits
 
     def decide(self, messages: Sequence[Message], assessments: Sequence[Assessment], *, at: datetime) -> list[Decision]:
         """One decision a message, in order; `at` is the current time, in UTC."""
@@ -73,6 +80,10 @@ class ThresholdPolicy:
             self._scope_of(message).decide(Case(message, assessment, at))
             for message, assessment in zip(messages, assessments, strict=True)
         ]
+
+    def reached(self, message: Message, assessment: Assessment) -> frozenset[str]:
+        """The labels whose score is at or above what holds or blocks a message in its place; no rule is asked."""
+        return self._scope_of(message).reached(assessment)
 
     def _scope_of(self, message: Message) -> Scope:
         # Only configured names are kept: nothing here grows by what senders name.

@@ -62,8 +62,60 @@ class Metrics:
         self._outbox = prometheus.Gauge(
             "chat_moderator_outbox", "Actions decided and not yet done.", registry=self.registry
         )
+        self._tiers = prometheus.Counter(
+            "chat_moderator_tier_messages",
+            "Messages by the tier of the cascade that answered.",
+            ["tier"],
+            registry=self.registry,
+        )
+        self._degraded = prometheus.Counter(
+            "chat_moderator_degraded",
+            "Messages that a better tier should have answered and could not.",
+            registry=self.registry,
+        )
+        self._memo = prometheus.Gauge(
+            "chat_moderator_memo_hit_ratio",
+            "Share of words whose part in the n-gram scores was remembered, 0 to 1.",
+            registry=self.registry,
+        )
         self._reloads = prometheus.Counter(
             "chat_moderator_reloads", "Reloads of the configuration, by result.", ["result"], registry=self.registry
+        )
+        self._key_requests = prometheus.Counter(
+            "chat_moderator_key_requests", "Requests, by the id of the key.", ["key"], registry=self.registry
+        )
+        self._key_texts = prometheus.Counter(
+            "chat_moderator_key_texts",
+            "Texts judged or taken in over the API, by the id of the key.",
+            ["key"],
+            registry=self.registry,
+        )
+        self._key_refusals = prometheus.Counter(
+            "chat_moderator_key_refusals",
+            "Requests beyond what a key may use, by its id and the limit: rate or quota.",
+            ["key", "limit"],
+            registry=self.registry,
+        )
+        self._accepted = prometheus.Counter(
+            "chat_moderator_source_messages", "Messages taken in, by connection.", ["source"], registry=self.registry
+        )
+        self._restarts = prometheus.Counter(
+            "chat_moderator_source_restarts",
+            "Sources that failed and were run again, by connection.",
+            ["source"],
+            registry=self.registry,
+        )
+        self._gaps = prometheus.Counter(
+            "chat_moderator_source_gaps",
+            "Times that messages may have been missed, by connection.",
+            ["source"],
+            registry=self.registry,
+        )
+        self._problems = prometheus.Gauge(
+            "chat_moderator_source_problems",
+            "Problems that wait for the operator, by connection.",
+            ["source"],
+            registry=self.registry,
         )
         self._by_verdict = {verdict: self._messages.labels(verdict.value) for verdict in Verdict}
         self._recent: deque[tuple[float, int, int, float]] = deque(maxlen=SAMPLES)
@@ -73,6 +125,10 @@ class Metrics:
         counts = Counter(record.decision.verdict for record in records)
         for verdict, count in counts.items():
             self._by_verdict[verdict].inc(count)
+        for tier, count in Counter(record.decision.assessment.tier for record in records).items():
+            self._tiers.labels(tier).inc(count)
+        if degraded := sum(record.decision.assessment.degraded for record in records):
+            self._degraded.inc(degraded)
         oldest = min(record.received_at for record in records)
         latency = max(0.0, time.time() - oldest.timestamp())
         self._latency.observe(latency)
@@ -82,9 +138,40 @@ class Metrics:
         """A configured rule failed at run time."""
         self._rules.labels(rule).inc()
 
+    def accepted(self, source: str, count: int) -> None:
+        """See `SourceObserver.accepted`."""
+        self._accepted.labels(source).inc(count)
+
+    def restarted(self, source: str) -> None:
+        """See `SourceObserver.restarted`."""
+        self._restarts.labels(source).inc()
+
+    def missed(self, source: str) -> None:
+        """See `SourceObserver.missed`."""
+        self._gaps.labels(source).inc()
+
+    def troubled(self, source: str, problems: int) -> None:
+        """See `ConnectionObserver.troubled`."""
+        self._problems.labels(source).set(problems)
+
     def reloaded(self, result: str) -> None:
         """The configuration was read again; `result` is `ok` or `refused`."""
         self._reloads.labels(result).inc()
+
+    def key_used(self, key: str, *, requests: int = 0, texts: int = 0) -> None:
+        """A key sent requests, or texts in them."""
+        if requests:
+            self._key_requests.labels(key).inc(requests)
+        if texts:
+            self._key_texts.labels(key).inc(texts)
+
+    def key_refused(self, key: str, limit: str) -> None:
+        """A request was beyond the `rate` or the `quota` of its key."""
+        self._key_refusals.labels(key, limit).inc()
+
+    def remembered(self, looked_up: int, learnt: int) -> None:
+        """How many words the first tier has looked up, and how many of them it had to learn."""
+        self._memo.set((looked_up - learnt) / looked_up if looked_up else 0.0)
 
     def measured(self, depth: Depth, outbox: int) -> None:
         """How full the queue and the outbox are now."""

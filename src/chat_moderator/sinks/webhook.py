@@ -31,8 +31,10 @@ class WebhookSink:
         if not chosen:
             return
         body = msgspec.json.encode({"type": "decisions", "records": chosen})
+        # Where no store gave them places, as in a function without an audit, each delivery is its own.
+        delivery = f"decisions_{chosen[0].seq}_{chosen[-1].seq}" if chosen[0].seq else ""
         try:
-            await self._poster.post(body, delivery=f"decisions_{chosen[0].seq}_{chosen[-1].seq}")
+            await self._poster.post(body, delivery=delivery)
         except PermanentError as problem:
             raise TransientError(str(problem)) from problem
 

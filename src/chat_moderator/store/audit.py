@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from chat_moderator.errors import ConflictError
-from chat_moderator.store.database import Command, Context, Query, encode, key_of
-from chat_moderator.types import Message, Outcome, Record, Verdict
+from chat_moderator.store.database import Command, Context, Query, digest_of, encode, key_of
+from chat_moderator.types import Appended, Message, Outcome, Record, Verdict
 
 
 def rows_of(records: Sequence[Record]) -> list[Any]:
@@ -75,6 +75,29 @@ class AppendOnce(Command[tuple[Record, bool]], frozen=True):
             (key, self.digest, context.at, seq),
         )
         return msgspec.structs.replace(self.record, seq=seq), True
+
+
+class AppendNew(Command[Appended], frozen=True):
+    """Writes records whose message keys have none yet: what a queue delivers twice is decided once."""
+
+    result: ClassVar[Any] = Appended
+    records: tuple[Record, ...]
+
+    def prepare(self, at: float) -> list[tuple[str, int]]:  # noqa: ARG002 -- records have their time
+        """Key and digest of each."""
+        return [(encode(key_of(record.message)), digest_of(record.message.text)) for record in self.records]
+
+    def apply(self, context: Context) -> Appended:
+        keys: list[tuple[str, int]] = context.prepared
+        known = dict(context.connection.execute(_DECIDED, (encode([key for key, _ in keys]),)))
+        appended = appendable(keys, known)
+        records = [self.records[index] for index in appended.new]
+        places = append(context, records, rows_of(records))
+        values: list[Any] = []
+        for index, seq in zip(appended.new, places, strict=True):
+            values += (*keys[index], context.at, 0, seq)
+        context.insert("INSERT OR REPLACE INTO seen (key, digest, at, seq, decision)", 5, values)
+        return appended
 
 
 class RecordsAfter(Query[list[Record]], frozen=True):
@@ -154,6 +177,18 @@ class MoveCursor(Command[None], frozen=True):
         context.run("INSERT OR REPLACE INTO cursors (name, seq) VALUES (?, ?)", (self.name, self.seq))
 
 
+def appendable(keys: Sequence[tuple[str, int]], known: dict[str, int]) -> Appended:
+    """Which of these keys and digests are new, where `known` were decided before."""
+    new, conflicts = [], []
+    for index, (key, digest) in enumerate(keys):
+        if key not in known:
+            known[key] = digest
+            new.append(index)
+        elif known[key] != digest:
+            conflicts.append(index)
+    return Appended(tuple(new), tuple(conflicts))
+
+
 def find(context: Context, seq: int) -> Record | None:
     """The record at a place in the feed, with its outcomes."""
     records = decode(context.value(_READ.format("SELECT seq, record FROM decisions WHERE seq = :seq"), {"seq": seq}))
@@ -173,9 +208,12 @@ _FILTERS: Final = {
     "client": "client = :client",
     "channel": "coalesce(record ->> '$.message.channel', '') = :channel",
 }
+_DECIDED = """
+    SELECT s.key, s.digest FROM json_each(?) j CROSS JOIN seen s ON s.key = j.value WHERE s.decision IS NOT NULL
+"""
 _INTEND = """
-    INSERT INTO outbox (seq, action, due)
-    SELECT d.seq, a.value, :at FROM decisions d, json_each(d.record -> '$.decision.actions') a
+    INSERT INTO outbox (seq, client, action, due)
+    SELECT d.seq, d.client, a.value, :at FROM decisions d, json_each(d.record -> '$.decision.actions') a
     WHERE d.seq >= :first ORDER BY d.seq, a.key
 """
 _READ = """

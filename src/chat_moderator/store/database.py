@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import threading
+import zlib
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -130,6 +131,11 @@ class Store(Protocol):
 def key_of(message: Message) -> tuple[str, int, str, str, str]:
     """A message's key as it is stored, in JSON: the id first, since neighbours in time then share a page."""
     return message.id, message.revision, message.client, message.platform, message.channel
+
+
+def digest_of(text: str) -> int:
+    """Tells the texts of one key apart: a CRC-32, since nobody gains from resending a text under its own key."""
+    return zlib.crc32(text.encode(errors="surrogatepass"))
 
 
 def encode(value: Any) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from chat_moderator.errors import ConflictError, OverloadedError, StaleLeaseError
 from chat_moderator.store.audit import append, rows_of
-from chat_moderator.store.database import Command, Context, Query, encode, key_of
+from chat_moderator.store.database import Command, Context, Query, digest_of, encode, key_of
 from chat_moderator.store.migrations import LANES
 from chat_moderator.types import Depth, Message, Record, Struct
 
@@ -28,11 +28,6 @@ SWEEP: Final = 2048
 def lane_of(client: str, platform: str, channel: str) -> int:
     """The lane of a channel, 0 to 63; the same in every process."""
     return zlib.crc32(f"{client}\0{platform}\0{channel}".encode()) % LANES
-
-
-def digest_of(text: str) -> int:
-    """Tells the texts of one key apart: a CRC-32, since nobody gains from resending a text under its own key."""
-    return zlib.crc32(text.encode(errors="surrogatepass"))
 
 
 class Put(Command[int], frozen=True):

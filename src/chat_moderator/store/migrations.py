@@ -137,6 +137,47 @@ MIGRATIONS: Final = (
         at REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    # 2: what a key may use and has used; scores that people suggest.
+    """
+    ALTER TABLE keys ADD COLUMN rate REAL NOT NULL DEFAULT 0;       -- requests a second; 0: any
+    ALTER TABLE keys ADD COLUMN burst INTEGER NOT NULL DEFAULT 0;   -- requests at once
+    ALTER TABLE keys ADD COLUMN quota INTEGER NOT NULL DEFAULT 0;   -- texts a day; 0: any
+
+    CREATE TABLE usage (
+        key TEXT NOT NULL,
+        day TEXT NOT NULL,          -- of UTC, as 2026-01-31
+        requests INTEGER NOT NULL,
+        texts INTEGER NOT NULL,
+        refused INTEGER NOT NULL,   -- requests beyond the rate or the quota
+        PRIMARY KEY (key, day)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE labels (           -- what a person says a text's score should have been
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,
+        client TEXT NOT NULL,
+        community TEXT NOT NULL,
+        token TEXT NOT NULL,        -- the client's own name for the comment; the latest word under it counts
+        language TEXT NOT NULL,
+        text TEXT NOT NULL,
+        scores TEXT NOT NULL        -- JSON object, by label
+    );
+    CREATE UNIQUE INDEX labels_token ON labels (client, community, token) WHERE token <> '';
+    """,
+    # 3: one executor a connection works the outbox; sources keep how far they have read.
+    """
+    ALTER TABLE outbox ADD COLUMN client TEXT NOT NULL DEFAULT '';  -- of the message: its connection, or an API key
+    UPDATE outbox SET client = coalesce((SELECT d.client FROM decisions d WHERE d.seq = outbox.seq), '');
+    DROP INDEX outbox_due;
+    CREATE INDEX outbox_due ON outbox (client, due, id);
+
+    CREATE TABLE bookmarks (
+        source TEXT NOT NULL,
+        name TEXT NOT NULL,         -- what was read, such as a channel
+        place TEXT NOT NULL,        -- in the platform's own terms
+        PRIMARY KEY (source, name)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

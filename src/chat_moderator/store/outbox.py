@@ -1,12 +1,10 @@
 """Actions that were decided and have not happened yet: one at a time, each settled with its outcome."""
 
-from typing import Any, ClassVar
-
-import msgspec
+from typing import Any, ClassVar, Final
 
 from chat_moderator.store.audit import find
 from chat_moderator.store.database import Command, Context, Query, encode, key_of
-from chat_moderator.types import Outcome, OutcomeState, Record, Struct
+from chat_moderator.types import Message, Outcome, OutcomeState, Record, Struct
 
 
 class Intention(Struct, frozen=True):
@@ -21,22 +19,26 @@ class Intention(Struct, frozen=True):
 
 
 class DueIntentions(Query[list[Intention]], frozen=True):
-    """What is due now, oldest first, passing over `busy` ones."""
+    """What is due now, oldest first, but `busy` ones: of the client `only`, else of all but those `without`."""
 
     result: ClassVar[Any] = list[Intention]
     limit: int
     busy: tuple[int, ...] = ()
+    only: str = ""
+    without: tuple[str, ...] = ()
 
     def answer(self, context: Context) -> list[Intention]:
-        rows = list(
-            context.connection.execute(_DUE, {"at": context.at, "limit": self.limit, "busy": encode(self.busy)})
-        )
+        bindings = _whose(self.only, self.without) | {
+            "at": context.at,
+            "limit": self.limit,
+            "busy": encode(self.busy),
+        }
+        rows = list(context.connection.execute(_DUE.format(_WHOSE[bool(self.only)]), bindings))
         found = []
         for identifier, seq, action, attempts, started in rows:
             record = find(context, seq)
             if record is not None:
-                later = encode(key_of(msgspec.structs.replace(record.message, revision=record.message.revision + 1)))
-                superseded = context.value("SELECT 1 FROM seen WHERE key = ?", (later,)) is not None
+                superseded = _superseded(context, record.message)
                 found.append(
                     Intention(
                         id=identifier,
@@ -55,11 +57,12 @@ class NextDue(Query[float | None], frozen=True):
 
     result: ClassVar[Any] = float | None
     busy: tuple[int, ...] = ()
+    only: str = ""
+    without: tuple[str, ...] = ()
 
     def answer(self, context: Context) -> float | None:
-        due = context.value(
-            "SELECT min(due) FROM outbox WHERE id NOT IN (SELECT value FROM json_each(?))", (encode(self.busy),)
-        )
+        bindings = _whose(self.only, self.without) | {"busy": encode(self.busy)}
+        due = context.value(_NEXT.format(_WHOSE[bool(self.only)]), bindings)
         return float(due) if due is not None else None
 
 
@@ -73,15 +76,16 @@ class StartIntention(Command[None], frozen=True):
 
 
 class PostponeIntention(Command[None], frozen=True):
-    """Tries again `delay` seconds from now."""
+    """Tries again `delay` seconds from now; a try that the platform put off itself is not `counted`."""
 
     id: int
     delay: float
+    counted: bool = True
 
     def apply(self, context: Context) -> None:
         context.run(
-            "UPDATE outbox SET attempts = attempts + 1, started = 0, due = ? WHERE id = ?",
-            (context.at + self.delay, self.id),
+            "UPDATE outbox SET attempts = attempts + ?, started = 0, due = ? WHERE id = ?",
+            (int(self.counted), context.at + self.delay, self.id),
         )
 
 
@@ -114,7 +118,24 @@ def add_outcome(context: Context, seq: int, outcome: Outcome) -> None:
     )
 
 
-_DUE = """
+def _whose(only: str, without: tuple[str, ...]) -> dict[str, str]:
+    return {"only": only} if only else {"without": encode(without)}
+
+
+def _superseded(context: Context, message: Message) -> bool:
+    """Whether any later revision was accepted; keys begin with the id, so its revisions lie side by side."""
+    start = encode((message.id,))[:-1]
+    bindings = {"from": f"{start},", "to": f"{start}-", "key": encode(key_of(message))}
+    return context.value(_LATER, bindings) is not None
+
+
+_WHOSE: Final = {True: "client = :only", False: "client NOT IN (SELECT value FROM json_each(:without))"}
+_DUE: Final = """
     SELECT id, seq, action, attempts, started FROM outbox
-    WHERE due <= :at AND id NOT IN (SELECT value FROM json_each(:busy)) ORDER BY due, id LIMIT :limit
+    WHERE {} AND due <= :at AND id NOT IN (SELECT value FROM json_each(:busy)) ORDER BY due, id LIMIT :limit
+"""
+_NEXT: Final = "SELECT min(due) FROM outbox WHERE {} AND id NOT IN (SELECT value FROM json_each(:busy))"
+_LATER: Final = """
+    SELECT 1 FROM seen WHERE key > :from AND key < :to AND key ->> 1 > :key ->> 1
+        AND key ->> 2 = :key ->> 2 AND key ->> 3 = :key ->> 3 AND key ->> 4 = :key ->> 4 LIMIT 1
 """

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from chat_moderator.errors import ConflictError, NotFoundError
 from chat_moderator.store.audit import find
 from chat_moderator.store.database import Command, Context, Query
-from chat_moderator.types import Record, Struct
+from chat_moderator.types import Record, Struct, Verdict
 
 
 class ReviewState(StrEnum):
@@ -49,10 +49,11 @@ class ListReviews(Query[list[Review]], frozen=True):
 class ResolveReview(Command[Review], frozen=True):
     """Approves or denies a held message and intends what follows: `release` or `delete`.
 
+    A blocked message may be approved too, which intends `undo`, or denied, which only says that blocking it was right.
     Saying the same again changes nothing.
 
     Raises:
-        NotFoundError: there is no such review.
+        NotFoundError: there is no such review, and no blocked message of that number.
         ConflictError: it was resolved the other way.
     """
 
@@ -62,6 +63,7 @@ class ResolveReview(Command[Review], frozen=True):
     reviewer: str
 
     def apply(self, context: Context) -> Review:
+        context.run(_OPEN_BLOCKED, (self.id,))
         review = _read(context, self.id)
         if review is None:
             raise NotFoundError(f"there is no review {self.id}")
@@ -73,9 +75,14 @@ class ResolveReview(Command[Review], frozen=True):
             "UPDATE reviews SET state = ?, reviewer = ?, at = ? WHERE seq = ?",
             (self.state.value, self.reviewer, context.at, self.id),
         )
-        action = "release" if self.state is ReviewState.APPROVED else "delete"
-        context.run("INSERT INTO outbox (seq, action, due) VALUES (?, ?, ?)", (self.id, action, context.at))
-        context.intended = True
+        action = _FOLLOWS.get((review.record.decision.verdict, self.state))
+        if action is not None:
+            client = review.record.message.client
+            context.run(
+                "INSERT INTO outbox (seq, client, action, due) VALUES (?, ?, ?, ?)",
+                (self.id, client, action, context.at),
+            )
+            context.intended = True
         resolved = _read(context, self.id)
         assert resolved is not None  # noqa: S101 -- it was read above, in the same transaction
         return resolved
@@ -97,3 +104,13 @@ def _read(context: Context, seq: int) -> Review | None:
     state, reviewer, at = row
     when = datetime.fromtimestamp(at, UTC) if at is not None else None
     return Review(id=seq, state=ReviewState(state), record=record, reviewer=reviewer, at=when)
+
+
+_FOLLOWS: Final = {
+    (Verdict.HOLD, ReviewState.APPROVED): "release",
+    (Verdict.HOLD, ReviewState.DENIED): "delete",
+    (Verdict.BLOCK, ReviewState.APPROVED): "undo",
+}
+_OPEN_BLOCKED: Final = (
+    "INSERT OR IGNORE INTO reviews (seq) SELECT seq FROM decisions WHERE seq = ? AND verdict = 'block'"
+)

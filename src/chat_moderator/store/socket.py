@@ -18,7 +18,7 @@ import msgspec
 
 from chat_moderator import errors
 from chat_moderator.errors import ChatModeratorError, ConfigError, TransientError
-from chat_moderator.store import audit, dead_letters, intake, keys, outbox, retention, reviews
+from chat_moderator.store import audit, bookmarks, dead_letters, intake, keys, labels, outbox, retention, reviews, usage
 from chat_moderator.store.database import Command, Database, Query
 
 R = TypeVar("R")
@@ -32,7 +32,10 @@ def _subclasses(kind: type[Any]) -> list[type[Any]]:
     return [each for child in children for each in (child, *_subclasses(child))]
 
 
-_MODULES: Final = {module.__name__ for module in (audit, dead_letters, intake, keys, outbox, retention, reviews)}
+_MODULES: Final = {
+    module.__name__
+    for module in (audit, bookmarks, dead_letters, intake, keys, labels, outbox, retention, reviews, usage)
+}
 _REQUESTS: Final = tuple(
     kind
     for base in (Command, Query)

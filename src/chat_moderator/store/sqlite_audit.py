@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from chat_moderator.store.audit import Append, RecordsAfter
+from chat_moderator.store.audit import Append, AppendNew, RecordsAfter
 from chat_moderator.store.database import Store
 from chat_moderator.store.retention import Compact, EraseAuthor
-from chat_moderator.types import Record
+from chat_moderator.types import Appended, Record
 
 
 class SqliteAudit:
@@ -17,6 +17,10 @@ class SqliteAudit:
     async def append(self, records: Sequence[Record]) -> list[int]:
         """See `AuditStore.append`."""
         return await self._store.execute(Append(records=tuple(records)))
+
+    async def append_once(self, records: Sequence[Record]) -> Appended:
+        """See `AuditStore.append_once`."""
+        return await self._store.execute(AppendNew(records=tuple(records)))
 
     async def after(self, seq: int, *, limit: int, client: str | None = None) -> list[Record]:
         """See `AuditStore.after`."""
