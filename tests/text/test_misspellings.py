@@ -2,7 +2,7 @@
 """Misspelt words of abuse are read as what they mean; innocent neighbours of them are left alone."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chat_moderator.text.misspellings import meant, unmasked
@@ -107,6 +107,7 @@ def test_places_lie_in_the_original(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.text(st.characters(), max_size=40))
+@example("\ud800idiots")
 def test_any_text_is_looked_up(text: str) -> None:
     if text:
         unmasked(text, known)

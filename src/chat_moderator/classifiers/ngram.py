@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from chat_moderator.classifiers.ngram_weights import BUNDLED, NgramWeights
 from chat_moderator.text.bidi import OVERRIDE
 from chat_moderator.text.reading import read, rewrite
-from chat_moderator.text.spacing import ENOUGH, fragment_of, stands_alone
+from chat_moderator.text.spacing import ENOUGH, fragment_of, holds_cut, stands_alone
 from chat_moderator.text.words import Word, read_token, tokens
 from chat_moderator.types import Span, Struct
 
@@ -105,7 +105,7 @@ class NgramClassifier:
 
     def _score(self, texts: Sequence[str]) -> NDArray[np.float32]:
         rows, lengths = self._look_up(texts)
-        if odd := self._odd(rows, lengths):
+        if odd := self._odd(texts, rows, lengths):
             texts = list(texts)
             for index in odd:
                 texts[index] = rewrite(texts[index], self._weights.known).text
@@ -183,7 +183,7 @@ class NgramClassifier:
         self._last = np.concatenate([self._last, np.zeros(more, np.uint64)])
         self._flags = np.concatenate([self._flags, np.zeros(more, np.uint8)])
 
-    def _odd(self, rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[int]:
+    def _odd(self, texts: Sequence[str], rows: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[int]:
         """The texts that hold an override, lone letters in a row or a part of a word: more than one token tells."""
         flags = self._flags[rows]
         if not (flags & (_ALONE | _OVERRIDES | _WORDLESS)).any():
@@ -192,7 +192,9 @@ class NgramClassifier:
         odd = {int(index) for index in text_of[(flags & _OVERRIDES) != 0]}
         before, after = flags[:-1], flags[1:]
         cut = ((before & _BEGINS) != 0) & ((after & _FOLLOWS) != 0) & (((before | after) & _WORDLESS) != 0)
-        odd.update(text_of[:-1][cut & (text_of[:-1] == text_of[1:])].tolist())
+        # Most neighbours that might be parts of a word are not, and reading a text anew costs more than a look.
+        may_be_cut = set(text_of[:-1][cut & (text_of[:-1] == text_of[1:])].tolist()) - odd
+        odd.update(index for index in may_be_cut if holds_cut(texts[index].split(), self._weights.known))
         alone = (flags & _ALONE) != 0
         run = alone[: -ENOUGH + 1].copy()
         for step in range(1, ENOUGH):

@@ -93,11 +93,11 @@ def buckets(word: str) -> tuple[int, ...]:
     """The hashed features of a lower-case word: itself and its pieces, with its ends marked."""
     framed = f"^{word}$"
     pieces = [
-        crc32(framed[start : start + size].encode(), size) % BUCKETS
+        crc32(framed[start : start + size].encode("utf-8", "surrogatepass"), size) % BUCKETS
         for size in range(1, LONGEST_PIECE + 1)
         for start in range(len(framed) - size + 1)
     ]
-    return crc32(word.encode()) % BUCKETS, *pieces
+    return crc32(word.encode("utf-8", "surrogatepass")) % BUCKETS, *pieces
 
 
 def words(text: str) -> list[str]:

@@ -223,6 +223,8 @@ def _longer(word: str, listed: _Listed) -> str:
 
 
 def _joined(word: str, known: Callable[[str], bool], listed: _Listed) -> tuple[Piece, ...]:
+    if not word.isprintable():  # half a surrogate pair has no place in the automaton
+        return ()
     matches = [(start, end) for _, start, end in listed.inside.find_matches_as_indexes(word)]
     if not matches or any(_splits(word, start, end, known) for start, end in matches):
         return ()

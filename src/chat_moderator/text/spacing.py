@@ -3,7 +3,7 @@
 On the whole text, after the override and before the words.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import Final
 
@@ -59,6 +59,17 @@ def join_cut(mapped: Mapped, known: Known) -> Mapped:
         index += len(parts)
     pieces += mapped.pieces(at, len(mapped.text))
     return Mapped.join(pieces)
+
+
+def holds_cut(found: Sequence[str], known: Known) -> bool:
+    """Whether some neighbours among a text's tokens are a word of abuse that was cut; cheaper than to join them."""
+    parts = [token.strip(_AROUND).lower() for token in found]
+    return any(
+        is_cut(parts[start : start + size], known)
+        for start in range(len(parts) - 1)
+        if fragment(parts[start], known).begins
+        for size in range(2, _MOST_PARTS + 1)
+    )
 
 
 def _beginnings(found: list[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
