@@ -8,6 +8,7 @@ import httpx
 from chat_moderator.app import App
 from chat_moderator.classifiers.perspective_scale import Scale, Scales
 from chat_moderator.config import Settings
+from chat_moderator.functions.cerebrium import CerebriumFunction
 from chat_moderator.gateway.gateway import create_gateway
 from chat_moderator.gateway.server import Server, bind
 from tests.cli.commands import command
@@ -24,6 +25,10 @@ TEXTS = (
 
 async def test_scores_and_verdicts_are_the_same_through_every_door(tmp_path: Path) -> None:
     alone = [command("moderate", text, "--json").objects[0] for text in TEXTS]
+    (tmp_path / "function").mkdir()
+    function = CerebriumFunction(tmp_path / "function", {})
+    called = [{"id": str(number), "text": text} for number, text in enumerate(TEXTS)]
+    served = (await asyncio.to_thread(function.run, messages=called[::-1]))["results"][::-1]
     app = App(Settings(), tmp_path)
     server = Server(create_gateway(app))
     listener = bind("127.0.0.1", 0)
@@ -62,7 +67,7 @@ async def test_scores_and_verdicts_are_the_same_through_every_door(tmp_path: Pat
         await app.stop()
     for index, expected in enumerate(alone):
         scores = expected["scores"]
-        for result in (brief[index], whole[index]):
+        for result in (brief[index], whole[index], served[index]):
             assert (result["scores"], result["action"]) == (scores, expected["action"])
         assert openai[index]["flagged"] is (expected["action"] != "allow")
         assert openai[index]["category_scores"]["harassment"] == max(scores["toxicity"], scores["insult"])
