@@ -173,7 +173,6 @@ async def test_a_worker_that_was_frozen_settles_nothing(broker: Broker, works: W
     async with broker.queue(lease=broker.lease) as queue:
         await queue.put([make_message("bad")])
         frozen = await leased(queue)
-        await asyncio.sleep(1.1 * broker.lease)
         async with works.working(queue):
             await works.decided(1)
         with pytest.raises(StaleLeaseError):

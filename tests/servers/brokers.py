@@ -5,6 +5,7 @@ import itertools
 import os
 import signal
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ EMULATOR = Path("/usr/lib/google-cloud-sdk/platform/pubsub-emulator/lib")
 VENV = Path(sys.executable).parent
 
 
-class Broker:
+class Broker(ABC):
     """A broker and what its queue can do.
 
     Attributes:
@@ -51,12 +52,13 @@ class Broker:
         self.directory = directory
         self.start()
 
+    @abstractmethod
     def start(self) -> None:
-        raise NotImplementedError
+        """Starts its server."""
 
+    @abstractmethod
     def settings(self, port: int) -> dict[str, Any]:
         """Of a queue that nobody used yet, reached by a port."""
-        raise NotImplementedError
 
     def fresh(self) -> str:
         return f"test-{next(_numbers)}"

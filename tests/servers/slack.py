@@ -20,6 +20,7 @@ from aiohttp import web
 from chat_moderator.errors import ChatModeratorError
 from chat_moderator.protocols import Intake, WebhookSource
 from chat_moderator.types import WebhookCall, now
+from tests.servers.trouble import Trouble
 
 BOT, BOT_ID, TEAM, ADMIN = "U0BOT", "B0BOT", "T0TEAM", "U0ADMIN"
 SECRET: Final = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -27,17 +28,17 @@ FORM: Final = "application/x-www-form-urlencoded"
 Deliver = Callable[[bytes, dict[str, str]], Awaitable[int]]
 
 
-class SlackServer:
+class SlackServer(Trouble):
     """One workspace with three channels, as people and an app use it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.token, self.user_token = "xoxb-bot", "xoxp-admin"
         self.url = ""
         self.channels = {"general": "C1GENERAL", "random": "C2RANDOM", "moderators": "C3MODS"}
         self.users: dict[str, str] = {}
         self.messages: list[dict[str, Any]] = []
         self.ephemeral: list[dict[str, Any]] = []
-        self.failures: list[tuple[int, float | None]] = []
         self.not_before: dict[str, float] = {}
         self.calls: list[tuple[float, str]] = []
         self.early: list[str] = []
@@ -49,8 +50,6 @@ class SlackServer:
         self.hold_calls.set()
         self.held = 0
         self.turn = asyncio.Lock()
-        self.revoked = False
-        self.permitted = True
         self.members_stay = True
         self.number = 0
 
@@ -328,17 +327,8 @@ class SlackPlatform(SlackServer):
     def timed_out(self) -> list[str]:
         return []
 
-    def fail(self, status: int, *, retry_after: float | None = None) -> None:
-        self.failures.append((status, retry_after))
-
     def refuse_private(self) -> None:
         self.members_stay = False
-
-    def forbid(self) -> None:
-        self.permitted = False
-
-    def revoke(self) -> None:
-        self.revoked = True
 
 
 class SlackEvents:

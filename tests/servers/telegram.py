@@ -17,6 +17,7 @@ import httpx
 from aiohttp import web
 
 from chat_moderator.protocols import Intake, WebhookSource
+from tests.servers.trouble import Trouble
 
 BOT: Final = 700_000_001
 TOKEN: Final = f"{BOT}:AAF-token_of_tests"
@@ -51,10 +52,11 @@ class RefusalError(Exception):
         self.code, self.description, self.parameters = code, description, parameters
 
 
-class TelegramServer:
+class TelegramServer(Trouble):
     """Three supergroups, a basic group and a channel, as people and a bot use them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.url = ""
         self.chats: dict[str, dict[str, Any]] = {
             "general": {"id": -1001000000001, "type": "supergroup", "title": "General"},
@@ -72,7 +74,6 @@ class TelegramServer:
         self.updates: list[dict[str, Any]] = []
         self.latest: dict[str, Any] = {}
         self.changed = asyncio.Condition()
-        self.failures: list[tuple[int, float | None]] = []
         self.not_before: dict[str, float] = {}
         self.calls: list[tuple[float, str, dict[str, str]]] = []
         self.early: list[str] = []
@@ -87,8 +88,6 @@ class TelegramServer:
         self.hold_calls = asyncio.Event()  # while it is clear, acting calls are taken and not answered
         self.hold_calls.set()
         self.held = 0
-        self.revoked = False
-        self.permitted = True
         self.private_open = True
         self.reads_all = True
         self.number = 100
@@ -462,17 +461,8 @@ class TelegramPlatform(TelegramServer):
         names = {identifier: name for name, identifier in self.users.items()}
         return sorted({names[user] for _, user in self.restricted})
 
-    def fail(self, status: int, *, retry_after: float | None = None) -> None:
-        self.failures.append((status, retry_after))
-
     def refuse_private(self) -> None:
         self.private_open = False
-
-    def forbid(self) -> None:
-        self.permitted = False
-
-    def revoke(self) -> None:
-        self.revoked = True
 
 
 class TelegramUpdates:

@@ -21,6 +21,7 @@ from aiohttp import WSCloseCode, web
 
 from chat_moderator.protocols import Intake, WebhookSource
 from chat_moderator.types import now
+from tests.servers.trouble import Trouble
 
 BOT: Final = "4000"
 CLIENT, CLIENT_SECRET, SECRET = "client-of-tests", "client-secret_of_tests", "a secret of tests 0123456789"
@@ -35,10 +36,11 @@ class RefusalError(Exception):
         self.status, self.message = status, message
 
 
-class TwitchServer:
+class TwitchServer(Trouble):
     """Three channels, as people and a bot's account use them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.url = ""
         self.token, self.refresh_token, self.app_token = "user-token_0", "refresh-token_0", "app-token_0"
         self.scopes = {
@@ -63,7 +65,6 @@ class TwitchServer:
         self.pending: list[tuple[str, dict[str, Any]]] = []
         self.deliver: Deliver | None = None
         self.flushing = asyncio.Lock()
-        self.failures: list[tuple[int, float | None]] = []
         self.not_before = 0.0
         self.calls: list[tuple[float, str, str, dict[str, str]]] = []
         self.early: list[str] = []
@@ -72,8 +73,6 @@ class TwitchServer:
         self.hold_calls.set()
         self.held = 0
         self.renewals = 0
-        self.revoked = False
-        self.permitted = True
         self.warnable = True
 
     def user(self, login: str) -> str:
@@ -393,8 +392,7 @@ class TwitchPlatform(TwitchServer):
         await self.say("")
 
     async def edit(self, identifier: str, text: str) -> None:
-        """There are no edits on Twitch."""
-        raise NotImplementedError
+        raise AssertionError("there are no edits on Twitch")
 
     async def repeat(self) -> None:
         await self.notify(**self.latest)
@@ -423,17 +421,8 @@ class TwitchPlatform(TwitchServer):
         names = {identifier: login for login, identifier in self.users.items()}
         return sorted({names[user] for _, user in self.banned})
 
-    def fail(self, status: int, *, retry_after: float | None = None) -> None:
-        self.failures.append((status, retry_after))
-
     def refuse_private(self) -> None:
         self.warnable = False
-
-    def forbid(self) -> None:
-        self.permitted = False
-
-    def revoke(self) -> None:
-        self.revoked = True
 
 
 class TwitchEvents:
