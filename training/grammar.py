@@ -1,7 +1,7 @@
 """Composes chat lines from parts, for augmentation: `python -m training.grammar --count 1000 --seed 1`.
 
-A context-free grammar of our own; `grammar_rules/en.txt` holds the rules. Its lines are made, not written: they are
-no part of the corpus and nothing is measured on them.
+A context-free grammar of our own; `grammar_rules/LANGUAGE.txt` holds the rules. Its lines are made, not written: they
+are no part of the corpus and nothing is measured on them.
 """
 
 import random
@@ -16,7 +16,7 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.types import LABELS
 from training.rows import LETTERS, Row, mask
 
-RULES: Final = Path(__file__).parent / "grammar_rules" / "en.txt"
+RULES: Final = Path(__file__).parent / "grammar_rules"
 SOURCE: Final = "grammar"
 
 _HEAD: Final = re.compile(r"\[(\w+)(?: (ok|bad|care) (-|[a-z]+))?\]")
@@ -35,11 +35,15 @@ class _Start(NamedTuple):
 class Grammar:
     """Rules: alternatives for each part, and starts that are whole lines with their verdict and labels.
 
+    Args:
+        path: a file of rules, named for its language.
+
     Raises:
         ConfigError: the rules cannot be read; the line is named.
     """
 
-    def __init__(self, path: Path = RULES) -> None:
+    def __init__(self, path: Path = RULES / "en.txt") -> None:
+        self.language = path.stem
         self._parts: dict[str, list[str]] = {}
         self._starts: list[_Start] = []
         begun = ""
@@ -83,10 +87,10 @@ class Grammar:
             seen.add(text.casefold())
             given = {LETTERS[letter] for letter in start.letters}
             yield Row(
-                id=f"{SOURCE}/{start.phenomenon}:{seed}:{number}",
+                id=f"{SOURCE}/{self.language}/{start.phenomenon}:{seed}:{number}",
                 text=text,
                 source=SOURCE,
-                language="en",
+                language=self.language,
                 labels=[float(label in given) for label in LABELS],
                 part="train",
                 functionality=start.phenomenon,
@@ -103,14 +107,24 @@ class Grammar:
         return _PART.sub(fill, text)
 
 
+def compose_all(count: int, seed: int, rules: Path = RULES) -> Iterator[Row]:
+    """At most `count` lines of each language, twice that in English, which has the most rules."""
+    for path in sorted(rules.glob("*.txt")):
+        yield from Grammar(path).compose(count * (2 if path.stem == "en" else 1), seed)
+
+
 @app.command()
 def main(
     count: Annotated[int, typer.Option(min=1, help="At most so many lines.")] = 1000,
     seed: Annotated[int, typer.Option(help="Another one composes other lines.")] = 1,
+    language: Annotated[str, typer.Option(help="One of those that have rules.")] = "en",
 ) -> None:
     """Prints composed lines in the corpus's format: verdict, labels, text."""
     letters = {label: letter for letter, label in LETTERS.items()}
-    for row in Grammar().compose(count, seed):
+    path = RULES / f"{language}.txt"
+    if not path.is_file():
+        raise typer.BadParameter(f"{language!r} is none of {', '.join(sorted(each.stem for each in RULES.glob('*.txt')))}")
+    for row in Grammar(path).compose(count, seed):
         said = "".join(letters[label] for label, value in zip(LABELS, row.labels, strict=True) if value) or "-"
         print(f"{row.verdict}\t{said}\t{row.text}")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -21,6 +22,7 @@ from chat_moderator.types import LABELS
 from training.disguises import disguise
 from training.export import most_telling, quantise
 from training.features import Extractor, vocabulary, word_hash
+from training.grammar import RULES, compose_all
 from training.linear import calibrate, fit
 from training.rows import (
     CORPUS,
@@ -65,25 +67,33 @@ OTHER_SHARE: Final = 0.05  # how much a row that is not chat counts then
 
 _HARMLESS_BY_CONSTRUCTION: Final = ("sexual_explicit", "self_harm", "obscene")
 _SWEARING: Final = 0.4
+_WORD: Final = re.compile(r"\w+")
 
 app = typer.Typer(add_completion=False)
 
 
-def gather(data: Path, corpus: Path, *, share_alike: bool) -> list[Row]:
+def gather(data: Path, corpus: Path, *, share_alike: bool, composed: int = 0) -> list[Row]:
     """Every row that may be trained or calibrated on; a text that is measured on anywhere is left out.
+
+    Args:
+        data: the folder of the labelled sets.
+        corpus: the folder of the written chat.
+        share_alike: whether sets under share-alike licences are read too.
+        composed: lines that the grammar adds for each language.
 
     Raises:
         ConfigError: a set is missing or malformed.
     """
     names = [name for name in TRAINABLE if share_alike or name not in SHARE_ALIKE]
     rows = [row for name in names for row in load(name, data)] + load_corpus(corpus)
+    rows += compose_all(composed, SEED) if composed else ()
     measured = [row for name in (*DIAGNOSTIC, *EVALUATION_ONLY) for row in load(name, data)]
     tested = {_same(row.text) for row in [*rows, *measured] if row.part == "test"}
     return [row for row in rows if row.part != "test" and row.text.strip() and _same(row.text) not in tested]
 
 
 def _same(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return " ".join(_WORD.findall(text.casefold())) or text
 
 
 def assume(rows: list[Row]) -> None:
@@ -97,7 +107,7 @@ def assume(rows: list[Row]) -> None:
         if row.weak and row.source == "irc_ubuntu":
             for label in _HARMLESS_BY_CONSTRUCTION:
                 row.labels[LABELS.index(label)] = 0.0
-        if row.language == "en" and row.source != "corpus" and (swears or row.labels[0] == 0):
+        if row.language == "en" and row.source not in {"corpus", "grammar"} and (swears or row.labels[0] == 0):
             row.labels[obscene] = float(swears)
 
 
@@ -129,9 +139,10 @@ def chat_weights(rows: list[Row], targets: NDArray[np.float32], base_rate: float
 
 
 def fingerprint(data: Path, corpus: Path) -> dict[str, str]:
-    """sha256 of everything that was read, by file name; the written corpus as one."""
+    """sha256 of everything that was read, by file name; the written corpus as one, and the grammar's rules."""
     found = {path.name: path.read_bytes() for path in sorted(data.glob("*.jsonl.gz"))}
     found["corpus"] = b"".join(path.read_bytes() for path in sorted(corpus.glob("*/*.tsv")))
+    found["grammar"] = b"".join(path.read_bytes() for path in sorted(RULES.glob("*.txt")))
     return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
 
 

@@ -12,13 +12,14 @@ from rich.progress import Progress
 from torch.nn import functional
 
 from training.disguises import disguise
-from training.encoder.mixture import batches, drawn, source_weight
+from training.encoder.mixture import batches, calm, drawn, source_weight
 from training.encoder.network import Weights, logits, tensors
 from training.rows import Row
 
 _BATCH: Final = 128
 _DISGUISED: Final = 0.15
-_NEW_LAYERS: Final = ("peak", "hidden", "out")
+_TALKED_AROUND: Final = 0.06  # share of what is shown that stands beside a fine line, before or after it
+_NEW_LAYERS: Final = ("context", "overview", "weighed", "peak", "hidden", "out")
 _NEW_RATE: Final = 1e-3
 _RATE: Final = 5e-4
 _TABLE_RATE: Final = 1.5e-3
@@ -58,6 +59,7 @@ def fit(  # noqa: PLR0917 - what is trained, on what, how
     ]
     task = progress.add_task(plan.name, total=plan.epochs * size)
     plain = [read(row.text) for row in rows]
+    around = calm(rows, plain)
     row_weights = np.array([source_weight(row) for row in rows], np.float32)
     for epoch in range(plan.epochs):
         checkpoint = plan.folder / f"{plan.name}-{epoch}.pt"
@@ -69,6 +71,13 @@ def fit(  # noqa: PLR0917 - what is trained, on what, how
         shown = drawn(rows, chance)
         ids = [_read(rows[index], plain[index], read, chance) for index in shown]
         wanted = targets[shown]
+        for place in range(len(shown) if around else 0):
+            if chance.random() < _TALKED_AROUND:
+                other = chance.choice(around)
+                beside = [ids[place], plain[other]]
+                chance.shuffle(beside)
+                ids[place] = beside[0] + beside[1]
+                wanted[place] = np.maximum(wanted[place], targets[other])  # what is unknown stays unknown
         counts = np.repeat(row_weights[shown][:, None], wanted.shape[1], axis=1)
         running = 0.0
         for number, batch in enumerate(batches(ids, wanted, counts, size=_BATCH, chance=chance)):

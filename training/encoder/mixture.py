@@ -37,6 +37,7 @@ _TIMES: Final = {
     "davidson": 0.7,
     "degibert": 0.7,
     "goemotions": 0.6,
+    "grammar": 0.5,
     "hatemoji_build": 1.5,
     "irc_ubuntu": 0.5,
     "korean_hate": 0.7,
@@ -50,6 +51,7 @@ _TIMES: Final = {
     "wiki_cat": 0.6,
 }
 """How often an epoch shows each of them; below 1, another part every time."""
+_CALM: Final = 12  # pieces of a fine line that is said around another one, at most
 _WEIGHT: Final = {"corpus": 2.0, "davidson": 0.5, "mlma": 0.5, "irc_ubuntu": 0.7}
 
 
@@ -84,6 +86,15 @@ def drawn(rows: Sequence[Row], chance: random.Random) -> list[int]:
         found += chance.sample(indexes, round((times % 1) * len(indexes)))
     chance.shuffle(found)
     return found
+
+
+def calm(rows: Sequence[Row], ids: Sequence[Sequence[int]]) -> list[int]:
+    """Indexes of short, fine written lines, which change nothing about what stands beside them."""
+    return [
+        index
+        for index, row in enumerate(rows)
+        if row.source == "corpus" and row.verdict == "ok" and 0 < len(ids[index]) <= _CALM
+    ]
 
 
 def source_weight(row: Row) -> float:

@@ -28,8 +28,15 @@ def narrow(wide: Arrays, frequency: NDArray[np.int64], *, dimensions: int, width
             found[f"{layer}_{branch}"] = wide[f"{layer}_{branch}"][np.ix_(inputs, channels)]
             found[f"{layer}_{branch}_bias"] = wide[f"{layer}_{branch}_bias"][channels]
     embedded = wide["table"].shape[1]
-    for name in ("sum", "peak"):
+    for name in ("sum", "peak", "context"):
         found[name] = np.concatenate([basis.T @ wide[name][:embedded], wide[name][embedded:][joined]])
+    found["overview"] = np.concatenate(
+        [
+            part
+            for half in np.split(wide["overview"], 2)
+            for part in (basis.T @ half[:embedded], half[embedded:][joined])
+        ]
+    )
     return {name: np.ascontiguousarray(array, np.float32) for name, array in found.items()}
 
 

@@ -14,6 +14,7 @@ Weights = dict[str, Any]
 """Tensors by name; `table` is the embedding."""
 
 _PEAK: Final = 256
+_CONTEXT: Final = 192
 _HIDDEN: Final = 256
 _FEATURE_DROPOUT: Final = 0.1
 _HIDDEN_DROPOUT: Final = 0.2
@@ -21,15 +22,19 @@ _WORD_DROPOUT: Final = 0.04
 
 
 def add_head(weights: dict[str, NDArray[np.float32]], seed: int) -> dict[str, NDArray[np.float32]]:
-    """The layers that the pretrained encoder has not: peak pooling, hidden layer, one output a label."""
+    """The layers that the pretrained encoder has not: context, peak pooling, hidden layer, one output a label."""
     chance = np.random.default_rng(seed)
 
     def layer(size: int, outputs: int) -> NDArray[np.float32]:
         return chance.standard_normal((size, outputs), np.float32) / np.float32(np.sqrt(size))
 
-    spoken = weights["dense_1"].shape[1]
+    spoken, features = weights["dense_1"].shape[1], len(weights["sum"])
     return weights | {
-        "peak": layer(len(weights["sum"]), _PEAK),
+        "context": layer(features, _CONTEXT),
+        "context_bias": np.zeros(_CONTEXT, np.float32),
+        "overview": layer(2 * features, _CONTEXT),
+        "weighed": layer(2 * _CONTEXT, _PEAK) * 0.4,
+        "peak": layer(features, _PEAK),
         "peak_bias": np.zeros(_PEAK, np.float32),
         "hidden": layer(spoken + _PEAK, _HIDDEN),
         "hidden_bias": np.zeros(_HIDDEN, np.float32),
@@ -78,14 +83,19 @@ def logits(weights: Weights, ids: Any, *, training: bool) -> Any:
     outside = ~mask.view(len(ids), -1, 1).bool()
     total = joint.masked_fill(outside, 0).sum(1)
     highest = joint.masked_fill(outside, -1e4).max(1).values
-    return _head(weights, total, highest, lengths.float().sqrt(), training=training)
+    counts = lengths.float()
+    overview = torch.cat([highest, total / counts], dim=1) @ weights["overview"] + weights["context_bias"]
+    weighed = torch.relu(joint @ weights["context"] + overview[:, None]).masked_fill(outside, 0)
+    root = counts.sqrt()
+    pooled = torch.cat([weighed.max(1).values, weighed.sum(1) / root], dim=1)
+    return _head(weights, total, highest, pooled, root, training=training)
 
 
-def _head(weights: Weights, total: Any, highest: Any, root: Any, *, training: bool) -> Any:
+def _head(weights: Weights, total: Any, highest: Any, pooled: Any, root: Any, *, training: bool) -> Any:  # noqa: PLR0917
     mean = total @ weights["sum"] / root + root * weights["sum_bias"]
     inner = torch.relu(mean @ weights["dense_0"])
     spoken = torch.relu(mean @ weights["dense_skip"] + inner @ weights["dense_1"])
-    peak = torch.relu(highest @ weights["peak"] + weights["peak_bias"])
+    peak = torch.relu(highest @ weights["peak"] + pooled @ weights["weighed"] + weights["peak_bias"])
     joint = functional.dropout(torch.cat([spoken, peak], dim=1), _HIDDEN_DROPOUT, training)
     hidden = functional.dropout(
         torch.relu(joint @ weights["hidden"] + weights["hidden_bias"]), _HIDDEN_DROPOUT, training

@@ -18,6 +18,8 @@ from training.rows import Row
 from training.train import assume, fingerprint, gather
 
 _SEED: Final = 11
+_COMPOSED: Final = 6000
+"""Lines that the grammar adds for each language."""
 
 
 class Prepared(NamedTuple):
@@ -49,7 +51,7 @@ def prepare(data: Path, corpus: Path, wheel: Path, work: Path, console: Console,
             kept = Vocabulary(pieces, arrays["scores"].tolist(), arrays["table"])
         return Prepared(rows, frozenset(words), kept, source, hashes, folder)
     console.print("reading the sets")
-    rows = thinned(gather(data, corpus, share_alike=share_alike), random.Random(_SEED))
+    rows = thinned(gather(data, corpus, share_alike=share_alike, composed=_COMPOSED), random.Random(_SEED))
     assume(rows)
     texts = [row.text for row in rows if row.part == "train"]
     console.print(f"{len(texts):,} rows to train on; choosing pieces")

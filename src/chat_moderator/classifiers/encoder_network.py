@@ -1,8 +1,9 @@
-"""The encoder's arithmetic: embeddings, three branches of two convolutions, pooling, a small head. numpy only.
+"""The encoder's arithmetic: embeddings, three branches of two convolutions, context, pooling, a small head. numpy only.
 
-The convolutions and their sizes follow the multilingual Universal Sentence Encoder (Yang et al., 2019). Texts lie one
-after another in one matrix with two rows of zeros between, as far as a window reaches: none is padded, and none meets
-its neighbour.
+The convolutions and their sizes follow the multilingual Universal Sentence Encoder (Yang et al., 2019). What a window
+reaches is then weighed against the whole text, so that "they are vermin" and the complaint about whoever says so differ
+however far apart their words are. Texts lie one after another in one matrix with two rows of zeros between, as far as a
+window reaches: none is padded, and none meets its neighbour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,22 +77,33 @@ class EncoderNetwork:
         2017): one reading and one way back, however long the text.
         """
         weights = self._weights
+        length = len(ids)
+        root = np.sqrt(np.float32(length))
         tokens = self._tokens(np.array([*self._gap, *ids, *self._gap]))[GAP:-GAP]
-        first = tokens.argmax(axis=0)
         total, highest = tokens.sum(axis=0)[None], tokens.max(axis=0)[None]
-        root = np.sqrt(np.float32(len(ids)))
+        said = tokens @ weights["context"]
+        weighed = np.maximum(said + self._overview(total, highest, np.float32(length)), 0)
         mean = total @ weights["sum"] / root + root * weights["sum_bias"]
         inner = mean @ weights["dense_0"]
         spoken = mean @ weights["dense_skip"] + np.maximum(inner, 0) @ weights["dense_1"]
-        peak = highest @ weights["peak"] + weights["peak_bias"]
-        hidden = self._head(total, highest, root)
+        pooled = np.concatenate([weighed.max(axis=0), weighed.sum(axis=0) / root])[None]
+        peak = highest @ weights["peak"] + pooled @ weights["weighed"] + weights["peak_bias"]
+        hidden = self._head(total, highest, pooled, root)
         joint = ((hidden > 0) * weights["out"].T) @ weights["hidden"].T
         to_spoken = joint[:, : spoken.shape[1]] * (spoken > 0)
         to_peak = joint[:, spoken.shape[1] :] * (peak > 0)
         to_mean = to_spoken @ weights["dense_skip"].T
         to_mean += ((to_spoken @ weights["dense_1"].T) * (inner > 0)) @ weights["dense_0"].T
-        found: Floats = tokens @ (to_mean @ weights["sum"].T / root).T
-        np.add.at(found, first, (highest * (to_peak @ weights["peak"].T)).T)
+        to_highest, to_summed = np.split(to_peak @ weights["weighed"].T, 2, axis=1)
+        # (labels, tokens, channels): what each channel of each token, weighed against the whole, adds to each label.
+        to_weighed = np.repeat(to_summed[:, None] / root, length, axis=1)
+        to_weighed[:, weighed.argmax(axis=0), np.arange(weighed.shape[1])] += to_highest
+        to_weighed *= weighed > 0
+        to_overview = to_weighed.sum(axis=1) @ weights["overview"].T
+        to_peaks, to_mean_of_all = np.split(to_overview, 2, axis=1)
+        to_total = to_mean @ weights["sum"].T / root + to_mean_of_all / length
+        found: Floats = tokens @ to_total.T + np.einsum("ltc,tc->tl", to_weighed, said)
+        np.add.at(found, tokens.argmax(axis=0), (highest * (to_peak @ weights["peak"].T + to_peaks)).T)
         return found
 
     def _batch(self, sequences: Sequence[Sequence[int]]) -> Floats:
@@ -100,14 +112,14 @@ class EncoderNetwork:
         ids = np.array([*self._gap, *chain.from_iterable(chain(ids, self._gap) for ids in sequences)])
         starts = GAP + np.cumsum(lengths + GAP) - (lengths + GAP)
         tokens = self._tokens(ids)
-        total = tokens[starts]
-        highest = total.copy()
-        for step in range(1, int(lengths[0])):
-            longer = int(np.searchsorted(-lengths, -step))
-            here = tokens[starts[:longer] + step]
-            total[:longer] += here
-            np.maximum(highest[:longer], here, out=highest[:longer])
-        return self._head(total, highest, np.sqrt(lengths.astype(np.float32))[:, None])
+        total, highest = _pooled(tokens, starts, lengths)
+        counts = lengths.astype(np.float32)[:, None]
+        weighed = tokens @ self._weights["context"]
+        weighed[GAP:] += np.repeat(self._overview(total, highest, counts), lengths + GAP, axis=0)
+        np.maximum(weighed, 0, out=weighed)
+        summed, peaks = _pooled(weighed, starts, lengths)
+        root = np.sqrt(counts)
+        return self._head(total, highest, np.concatenate([peaks, summed / root], axis=1), root)
 
     def _tokens(self, ids: NDArray[np.int64]) -> Floats:
         """(ids, features): what each token is in its surroundings. The first and last two ids are gaps."""
@@ -150,14 +162,32 @@ class EncoderNetwork:
         said += rows[GAP : GAP + inner]
         return found
 
-    def _head(self, total: Floats, highest: Floats, root: Floats) -> Floats:
+    def _overview(self, total: Floats, highest: Floats, counts: Floats | np.float32) -> Floats:
+        """(texts, channels): what the whole text adds to each of its tokens before they are weighed."""
+        found: Floats = np.concatenate([highest, total / counts], axis=1) @ self._weights["overview"]
+        found += self._weights["context_bias"]
+        return found
+
+    def _head(self, total: Floats, highest: Floats, pooled: Floats, root: Floats) -> Floats:
         weights = self._weights
         mean = total @ weights["sum"] / root + root * weights["sum_bias"]
         inner = np.maximum(mean @ weights["dense_0"], 0)
         spoken = np.maximum(mean @ weights["dense_skip"] + inner @ weights["dense_1"], 0)
-        peak = np.maximum(highest @ weights["peak"] + weights["peak_bias"], 0)
+        peak = np.maximum(highest @ weights["peak"] + pooled @ weights["weighed"] + weights["peak_bias"], 0)
         found: Floats = np.concatenate([spoken, peak], axis=1) @ weights["hidden"] + weights["hidden_bias"]
         return np.maximum(found, 0)
+
+
+def _pooled(rows: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Sum and maximum over each text's rows, (texts, features) each; texts are sorted by length, longest first."""
+    total = rows[starts]
+    highest = total.copy()
+    for step in range(1, int(lengths[0])):
+        longer = int(np.searchsorted(-lengths, -step))
+        here = rows[starts[:longer] + step]
+        total[:longer] += here
+        np.maximum(highest[:longer], here, out=highest[:longer])
+    return total, highest
 
 
 def _standardise(rows: Floats) -> None:
