@@ -123,7 +123,9 @@ def main(
     letters = {label: letter for letter, label in LETTERS.items()}
     path = RULES / f"{language}.txt"
     if not path.is_file():
-        raise typer.BadParameter(f"{language!r} is none of {', '.join(sorted(each.stem for each in RULES.glob('*.txt')))}")
+        raise typer.BadParameter(
+            f"{language!r} is none of {', '.join(sorted(each.stem for each in RULES.glob('*.txt')))}"
+        )
     for row in Grammar(path).compose(count, seed):
         said = "".join(letters[label] for label, value in zip(LABELS, row.labels, strict=True) if value) or "-"
         print(f"{row.verdict}\t{said}\t{row.text}")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from training.check_corpus import lines
-from training.grammar import Grammar
+from training.grammar import RULES, Grammar, compose_all
 from typer.testing import CliRunner
 
 from chat_moderator.errors import ConfigError
@@ -35,6 +35,21 @@ def test_lines_are_for_training_only_and_known_as_composed() -> None:
     assert len({row.id for row in ROWS}) == len(ROWS)
 
 
+@pytest.mark.parametrize("path", sorted(RULES.glob("*.txt")), ids=lambda path: path.stem)
+def test_every_language_has_rules_for_both_verdicts(path: Path) -> None:
+    rows = list(Grammar(path).compose(300, seed=2))
+    assert {row.language for row in rows} == {path.stem}
+    verdicts = Counter(row.verdict for row in rows)
+    assert min(verdicts["ok"], verdicts["bad"]) > 0.3 * len(rows)
+    assert not [row.text for row in rows if "{" in row.text or "}" in row.text]
+
+
+def test_all_languages_are_composed_together_with_ids_of_their_own() -> None:
+    rows = list(compose_all(20, seed=3))
+    assert len({row.id for row in rows}) == len(rows)
+    assert {row.language for row in rows} == {path.stem for path in RULES.glob("*.txt")}
+
+
 def test_no_line_is_one_of_the_corpus() -> None:
     written = {fields[-1].casefold() for _, _, fields in lines()}
     assert not [row.text for row in ROWS if row.text.casefold() in written]
@@ -51,6 +66,12 @@ def test_prints_the_format_of_the_corpus() -> None:
     result = CliRunner().invoke(grammar.app, ["--count", "30"])
     assert result.exit_code == 0
     assert all(len(line.split("\t")) == 3 for line in result.output.splitlines())
+
+
+def test_a_language_without_rules_is_refused() -> None:
+    result = CliRunner().invoke(grammar.app, ["--language", "tlh"])
+    assert result.exit_code == 2
+    assert "none of" in result.output
 
 
 @pytest.mark.parametrize(

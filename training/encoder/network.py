@@ -91,7 +91,7 @@ def logits(weights: Weights, ids: Any, *, training: bool) -> Any:
     return _head(weights, total, highest, pooled, root, training=training)
 
 
-def _head(weights: Weights, total: Any, highest: Any, pooled: Any, root: Any, *, training: bool) -> Any:  # noqa: PLR0917
+def _head(weights: Weights, total: Any, highest: Any, pooled: Any, root: Any, *, training: bool) -> Any:
     mean = total @ weights["sum"] / root + root * weights["sum_bias"]
     inner = torch.relu(mean @ weights["dense_0"])
     spoken = torch.relu(mean @ weights["dense_skip"] + inner @ weights["dense_1"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,6 +15,8 @@ from training.encoder.mixture import thinned
 from training.encoder.source import Source, read, starting_weights
 from training.encoder.vocabulary import Vocabulary, choose
 from training.features import vocabulary
+from training.grammar import SOURCE as GRAMMAR
+from training.romanise import romanise
 from training.rows import Row
 from training.train import assume, fingerprint, gather
 
@@ -53,10 +56,14 @@ def prepare(data: Path, corpus: Path, wheel: Path, work: Path, console: Console,
     console.print("reading the sets")
     rows = thinned(gather(data, corpus, share_alike=share_alike, composed=_COMPOSED), random.Random(_SEED))
     assume(rows)
-    texts = [row.text for row in rows if row.part == "train"]
+    rows += _romanised(rows, random.Random(_SEED))
+    training = [row for row in rows if row.part == "train"]
+    texts = [row.text for row in training]
     console.print(f"{len(texts):,} rows to train on; choosing pieces")
     known = vocabulary(texts)
-    chosen = choose(source, texts, known.__contains__)
+    # What is composed repeats its words too often to count, but for Hindi, of which the source knows nothing.
+    spoken = [row.text for row in training if row.source != GRAMMAR or row.language == "hi"]
+    chosen = choose(source, texts, spoken, known.__contains__)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(
         table,
@@ -67,6 +74,13 @@ def prepare(data: Path, corpus: Path, wheel: Path, work: Path, console: Console,
     )
     stored.write_bytes(msgspec.msgpack.encode(rows))
     return Prepared(rows, known, chosen, source, hashes, folder)
+
+
+def _romanised(rows: list[Row], chance: random.Random) -> Iterator[Row]:
+    """Copies of Hindi training rows in the letters that most people type it in."""
+    for row in rows:
+        if row.part == "train" and row.language == "hi" and (text := romanise(row.text, chance)) != row.text:
+            yield msgspec.structs.replace(row, id=f"{row.id}/latin", text=text)
 
 
 def start(prepared: Prepared) -> dict[str, NDArray[np.float32]]:

@@ -1,5 +1,6 @@
 """Which pieces the encoder keeps, and the words of chat that become pieces of their own."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -19,6 +20,8 @@ _SIGN_TEXTS: Final = 3
 _WORD_SCORE: Final = -9.0
 _SIGN_SCORE: Final = -12.0
 _LONGEST: Final = 256
+_WORD: Final = re.compile(r"[a-z]+|[\u0900-\u0963]+")
+"""Latin, and Devanagari, of which the source knows nothing; elsewhere its pieces know more than new words would."""
 _LONGEST_PIECE: Final = 16  # longer ones would make every split slower
 
 
@@ -30,11 +33,9 @@ class Vocabulary(NamedTuple):
     table: NDArray[np.float32]
 
 
-def choose(source: Source, texts: Iterable[str], known: Known) -> Vocabulary:
-    """Single characters, the commonest pieces and those of the texts; and new, frequent words and unknown signs."""
-    tokens: Counter[str] = Counter()
-    for text in texts:
-        tokens.update(set(text.split()))
+def choose(source: Source, texts: Iterable[str], spoken: Iterable[str], known: Known) -> Vocabulary:
+    """Single characters, the commonest pieces, those of the texts; and frequent words and unknown signs of `spoken`."""
+    tokens, said = (Counter(token for text in some for token in set(text.split())) for some in (texts, spoken))
     everything = Pieces(source.pieces, source.scores, known, remembered=0)
     used: Counter[int] = Counter()
     for token, count in tokens.items():
@@ -50,7 +51,7 @@ def choose(source: Source, texts: Iterable[str], known: Known) -> Vocabulary:
     scores = [source.scores[number] for number in kept]
     table = source.table[kept]
     smaller = Pieces(pieces, scores, known)
-    words, signs = _spoken(tokens, known)
+    words, signs = _spoken(said, known)
     split = {word: smaller.split(word) for word in words}
     new = [word for word in words if len(split[word]) > 1]
     added = [table[split[word]].mean(axis=0) for word in new]
@@ -64,12 +65,12 @@ def choose(source: Source, texts: Iterable[str], known: Known) -> Vocabulary:
 
 
 def _spoken(tokens: Counter[str], known: Known) -> tuple[list[str], list[str]]:
-    """Frequent ASCII words, each as the piece it would be, and frequent single signs."""
+    """Frequent words, each as the piece it would be, and frequent single signs."""
     words: Counter[str] = Counter()
     signs: Counter[str] = Counter()
     for token, count in tokens.items():
         for word in read_token(token[:_LONGEST], known):
-            if word.start == 0 and word.text.isascii() and word.text.isalpha():
+            if word.start == 0 and len(word.text) < _LONGEST_PIECE and _WORD.fullmatch(word.text):
                 words[START + word.text] += count
             elif len(word.text) == 1 and not word.text.isalnum():
                 signs[word.text] += count
