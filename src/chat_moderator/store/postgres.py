@@ -174,23 +174,23 @@ class PostgresStore:
             return self._pool
 
     async def _open(self) -> asyncpg.Pool:
+        pool = asyncpg.create_pool(
+            self._config.url,
+            min_size=0,
+            max_size=self._config.connections,
+            timeout=CONNECT,
+            command_timeout=STATEMENT,
+            server_settings=self._session,
+            init=_prepare,
+        )
         try:
-            pool = await asyncpg.create_pool(
-                self._config.url,
-                min_size=0,
-                max_size=self._config.connections,
-                timeout=CONNECT,
-                command_timeout=STATEMENT,
-                server_settings=self._session,
-                init=_prepare,
-            )
-        except (ValueError, asyncpg.ClientConfigurationError) as problem:
-            raise unusable(problem) from problem
-        try:
+            await pool
             async with pool.acquire(timeout=CONNECT) as connection:
                 found = await migrate(connection, self._config.schema)
-        except BaseException:
+        except BaseException as problem:
             pool.terminate()
+            if isinstance(problem, ValueError):
+                raise unusable(problem) from problem
             raise
         log.info("PostgreSQL's schema %s was of version %d", self._config.schema, found)
         return pool

@@ -111,7 +111,7 @@ async def migrate(connection: "AnyConnection", schema: str, migrations: tuple[st
                 f"the database has schema {found}, this version knows up to {len(migrations)}: "
                 "use the newer chat-moderator, or another database",
             )
-        if await connection.fetchval("SELECT to_regnamespace($1) IS NULL", quoted(schema)):
+        if not await connection.fetchval(_HAS_SCHEMA, schema):
             await connection.execute(f"CREATE SCHEMA {quoted(schema)}")
         if found == 0:
             await connection.execute(f"CREATE TABLE IF NOT EXISTS {_table(schema)} (version integer NOT NULL)")
@@ -129,10 +129,20 @@ def quoted(name: str) -> str:
 
 
 async def _version(connection: "AnyConnection", schema: str) -> int:
-    if await connection.fetchval("SELECT to_regclass($1) IS NULL", _table(schema)):
+    if not await connection.fetchval(_HAS_VERSION, schema):
         return 0
     return int(await connection.fetchval(f"SELECT coalesce(max(version), 0) FROM {_table(schema)}"))
 
 
 def _table(schema: str) -> str:
     return f"{quoted(schema)}.schema_version"
+
+
+# The catalogue itself is asked: a name's lookup may remember from before the lock was taken that there was none.
+_HAS_SCHEMA: Final = "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)"
+_HAS_VERSION: Final = """
+    SELECT EXISTS (
+        SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relname = 'schema_version'
+    )
+"""
