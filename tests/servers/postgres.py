@@ -25,7 +25,7 @@ OWNER = "nobody"
 class PostgresServer:
     """A server with one superuser, `postgres`, in a directory of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: bool = False) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
         self._user = OWNER if os.geteuid() == 0 else None
         if self._user is not None:
@@ -42,7 +42,7 @@ class PostgresServer:
             user=self._user,
         )
         port = free_port()
-        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
+        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": fsync}
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         command = [str(programs / "postgres"), "-D", str(data), *arguments]
         self.process = ServerProcess(command, port, self.directory / "log", user=self._user)
