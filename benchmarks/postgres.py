@@ -12,13 +12,13 @@ from typing import Any
 import asyncpg
 from rich.console import Console
 from rich.table import Table
+from tests.servers.postgres import PostgresServer
 
 from chat_moderator.store.postgres import PostgresStore
 from chat_moderator.store.postgres_context import encoded, key_text
 from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.testing.factories import make_message, make_record
 from chat_moderator.types import Record
-from tests.servers.postgres import PostgresServer
 
 BATCH = 512
 PLAIN = """

@@ -16,11 +16,13 @@ from chat_moderator.store.audit import Append, LastSeq, RecordsAfter
 from chat_moderator.store.divided import SHARED
 from chat_moderator.store.outbox import DueIntentions, NextDue, StartIntention
 from chat_moderator.store.postgres import COMMANDS, QUERIES, Config, PostgresStore
+from chat_moderator.store.postgres_audit import STAGED, append
+from chat_moderator.store.postgres_context import PostgresContext
 from chat_moderator.store.postgres_migrations import MIGRATIONS, migrate
 from chat_moderator.store.retention import Compact, EraseAuthor, Forget
 from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.testing.factories import make_message, make_record
-from chat_moderator.types import Author, Verdict
+from chat_moderator.types import Author, Verdict, now
 from tests.running import free_port
 from tests.servers.postgres import PostgresServer
 
@@ -153,6 +155,27 @@ async def test_a_role_that_may_not_make_schemas_uses_one_made_for_it(postgres: P
     url = postgres.url(user="tenant", password="tenant")
     async with aclosing(PostgresStore(Config(url, "given"))) as store:
         assert await store.execute(Append(records=(make_record(),))) == [1]
+
+
+async def test_who_reads_on_misses_nothing_that_commits_later(postgres: PostgresServer) -> None:
+    """While an append that has its number is not committed, no later one is either."""
+    settings = postgres.settings()
+    async with aclosing(PostgresStore(settings)) as store:
+        assert await store.ask(LastSeq()) == 0
+        slow = await asyncpg.connect(postgres.url(), server_settings={"search_path": settings.schema})
+        await slow.execute(STAGED)
+        transaction = slow.transaction()
+        await transaction.start()
+        assert await append(PostgresContext(slow, now()), Append(records=(make_record(),))) == [1]
+        later = asyncio.create_task(store.execute(Append(records=(make_record(),))))
+        async with asyncio.timeout(PATIENCE):
+            while not await slow.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                assert not later.done()
+                await asyncio.sleep(0.01)
+        assert await store.ask(LastSeq()) == 0
+        await transaction.commit()
+        await slow.close()
+        assert await later == [2]
 
 
 async def test_others_hear_of_an_append(postgres: PostgresServer) -> None:

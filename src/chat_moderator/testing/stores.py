@@ -69,7 +69,8 @@ async def decides_once_what_comes_twice(store: Store, clock: FakeClock) -> None:
     assert await audit.append_once([first, first]) == Appended((0,), ())
     other = make_record(make_message("another text", id="a"))
     assert await audit.append_once([first, second, other]) == Appended((1,), (2,))
-    assert [record.message.id for record in await store.ask(ALL)] == ["a", "b"]
+    read = await store.ask(ALL)
+    assert [record.message.id for record in read] == ["a", "b"]
     assert await store.ask(OutboxDepth()) == 2
     assert await audit.append_once([]) == Appended((), ())
 
@@ -105,7 +106,8 @@ async def hides_no_record_from_who_reads_on(store: Store, clock: FakeClock) -> N
     writing = asyncio.gather(*(StoredAudit(store).append_once(batch) for batch in batches))
     seen: list[Record] = []
     while not writing.done() or seen[-1].seq < await store.ask(LastSeq()):
-        seen += await store.ask(RecordsAfter(seq=seen[-1].seq if seen else 0, limit=50))
+        page = await store.ask(RecordsAfter(seq=seen[-1].seq if seen else 0, limit=50))
+        seen += page
     await writing
     assert sorted(record.message.id for record in seen) == sorted(r.message.id for batch in batches for r in batch)
 
