@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +16,7 @@ import asyncpg
 
 from chat_moderator.store.postgres import Config, PostgresStore
 from tests.running import free_port
-from tests.servers.process import ServerProcess
+from tests.servers.process import READY, ServerProcess
 
 _numbers = itertools.count(1)
 PASSWORD = "it's a: p@ss/word"
@@ -45,7 +47,9 @@ class PostgresServer:
         settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": fsync}
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         command = [str(programs / "postgres"), "-D", str(data), *arguments]
+        self._ready = [str(programs / "pg_isready"), "--host=127.0.0.1", f"--port={port}", "--timeout=1"]
         self.process = ServerProcess(command, port, self.directory / "log", user=self._user)
+        self._wait_until_ready()
 
     def _programs(self) -> Path:
         """Where the server is installed; for another user a copy, since an environment may be its owner's alone."""
@@ -84,6 +88,14 @@ class PostgresServer:
         """As after a crash: every connection breaks, and the log is replayed."""
         self.process.stop(signal.SIGQUIT)
         self.process.start()
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        """It listens before it answers, while it replays its log."""
+        deadline = time.monotonic() + READY
+        while subprocess.run(self._ready, capture_output=True, user=self._user, check=False).returncode:
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.02)
 
     def stop(self) -> None:
         self.process.stop(signal.SIGQUIT)
