@@ -6,6 +6,7 @@ import pytest
 
 from chat_moderator.testing.clock import FakeClock
 from tests.servers.brokers import BROKERS, Broker
+from tests.servers.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -24,3 +25,11 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     yield started
     started.stop()
     monkeypatch.undo()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """PostgreSQL, on loopback."""
+    started = PostgresServer()
+    yield started
+    started.stop()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chat_moderator import config, registry
-from chat_moderator.app import build_cascade, build_policy
+from chat_moderator.app import build_cascade, build_policy, build_shared
 from chat_moderator.errors import ConfigError
 
 
@@ -98,3 +98,31 @@ def test_a_language_model_is_refused_as_a_tier_because_its_silence_would_clear_w
     )
     with pytest.raises(ConfigError, match=r"cascade\.tiers\[1\]: 'llm' may only add severity"):
         build_cascade(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[store]\ntype = "oracle"', r"store\.type: there is no store 'oracle'; there are postgres, sqlite"),
+        ('[store]\nurl = "x"', r"store\.type: one of postgres, sqlite is needed"),
+        ('[store]\ntype = "postgres"', "store: Object missing required field `url`"),
+        ('[store]\ntype = "postgres"\nurl = "${NOWHERE}"', r"store\.url: the environment has no NOWHERE"),
+        ('[store]\ntype = "sqlite"\nurl = "x"', "store: store 'sqlite' takes no settings, there are url"),
+        (
+            '[store]\ntype = "postgres"\nurl = "x"\nconnections = 0',
+            r"store: Expected `int` >= 1 - at `\$\.connections`",
+        ),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_said_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "moderator.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        build_shared(config.read_store(path, {}))
+
+
+def test_looking_into_the_store_needs_no_other_secret(tmp_path: Path) -> None:
+    path = tmp_path / "moderator.toml"
+    path.write_text('[[sources]]\ntype = "discord"\ntoken = "${TOKEN}"\n[store]\ntype = "postgres"\nurl = "${URL}"')
+    assert config.read_store(path, {"URL": "postgresql://"}) == {"type": "postgres", "url": "postgresql://"}
+    assert config.read_store(None, {}) == {"type": "sqlite"}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from chat_moderator import config, registry
 from chat_moderator.config import Settings
@@ -18,6 +18,7 @@ from chat_moderator.errors import ChatModeratorError, ConfigError, TransientErro
 from chat_moderator.moderator.cascade import Cascade, Promises
 from chat_moderator.moderator.exits import read as read_exits
 from chat_moderator.moderator.feed import SinkFeed
+from chat_moderator.moderator.lease import ConnectionLease
 from chat_moderator.moderator.moderator import Moderator, Recorder
 from chat_moderator.moderator.outbox import OutboxExecutor
 from chat_moderator.moderator.recent import Recent
@@ -30,11 +31,15 @@ from chat_moderator.sources import webchat
 from chat_moderator.sources.webchat import WebChat
 from chat_moderator.store.audit import RecordsAfter
 from chat_moderator.store.database import Database, Store
+from chat_moderator.store.divided import DividedStore
 from chat_moderator.store.outbox import OutboxDepth
 from chat_moderator.store.retention import EraseAuthor, Forget
 from chat_moderator.store.socket import StoreServer
-from chat_moderator.store.sqlite_audit import SqliteAudit
+from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.types import Struct, now
+
+if TYPE_CHECKING:
+    from chat_moderator.store.postgres import PostgresStore
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,9 @@ COLLECTION: Final = (50_000, 20, 50)
 RELOAD: Final = 1.0
 RETAIN: Final = 3600.0
 DRAIN: Final = timedelta(seconds=6)
+OTHERS: Final = "*"
+"""The lease of whoever acts for all that are no connections."""
+
 RECALLED: Final = 2000
 """Of the last records, so many at most are looked at for what authors wrote just before a restart."""
 
@@ -149,14 +157,27 @@ def build_sinks(settings: Settings) -> list[tuple[str, Sink]]:
 
 
 def build_queue(settings: Settings, store: Store) -> Queue:
-    """The queue that the settings name; the embedded one on `store`.
+    """The queue that the settings name; the embedded one on `store`, which is of one directory.
 
     Raises:
         ConfigError: it is unknown or its settings are wrong.
     """
     name, kind, own = _typed("queue", settings.queue, "queue")
-    queue: Queue = EmbeddedQueue(store, own) if name == "embedded" else kind(own)
+    if name == "embedded":
+        return EmbeddedQueue(store, own, with_audit=settings.store.get("type") == "sqlite")
+    queue: Queue = kind(own)
     return queue
+
+
+def build_shared(table: dict[str, Any]) -> "PostgresStore | None":
+    """The store that processes share, by the table `[store]`; None where each directory has one of its own.
+
+    Raises:
+        ConfigError: it is unknown or its settings are wrong.
+        MissingExtraError: its library is not installed.
+    """
+    name, kind, own = _typed("store", table, "store")
+    return None if name == "sqlite" else kind(own)
 
 
 class App:
@@ -185,25 +206,31 @@ class App:
         )
         with contextlib.suppress(FileExistsError, FileNotFoundError, PermissionError):
             directory.mkdir()
-        self.store = Database(directory)
-        self.queue = build_queue(settings, self.store)
+        self._shared = build_shared(settings.store)
+        self.database = Database(directory)
+        self.store: Store = DividedStore(self._shared, self.database) if self._shared else self.database
+        self.queue = build_queue(settings, self.database)
         self._sinks = build_sinks(settings)
-        self.audit = SqliteAudit(self.store)
+        self.audit = StoredAudit(self.store)
         self.recorder = Recorder(self.moderator, self.audit, self.metrics)
         self.chat = WebChat(self.store, self.moderator.moderate, self.metrics.decided, config=settings.chat)
         self.worker = Worker(self.queue, self.moderator, self.audit, self.metrics, config=settings.worker)
-        self.connections = Connections(settings, self.store, self.queue, self.actions, self.metrics)
+        self.connections = Connections(
+            settings, self.store, self.queue, self.actions, self.metrics, leases=self._shared
+        )
         self.outbox = OutboxExecutor(
             self.store,
             self.actions,
             {webchat.CLIENT: self.chat},
             self.chat,
             without=self.connections.acting,
+            lease=ConnectionLease(self._shared, OTHERS) if self._shared else None,
             config=settings.outbox,
         )
         self._feeds = [SinkFeed(self.store, name, sink) for name, sink in self._sinks]
-        self._socket = StoreServer(self.store, instead={EraseAuthor: self._erase})
+        self._socket = StoreServer(self.store, directory, instead={EraseAuthor: self._erase})
         self._tasks: list[asyncio.Task[None]] = []
+        self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begins to work; returns when messages are accepted."""
@@ -211,10 +238,11 @@ class App:
         gc.freeze()
         gc.set_threshold(*COLLECTION)
         loop = asyncio.get_running_loop()
-        self.store.on_append(partial(_call_soon, loop, self._appended))
-        since = now() - self.moderator.recent.within
-        last = await self.store.ask(RecordsAfter(seq=0, limit=RECALLED, newest=True))
-        self.moderator.recent.recall([record for record in last if record.decided_at >= since])
+        (self._shared or self.database).on_append(partial(_call_soon, loop, self._appended))
+        try:
+            await self._recall()
+        except TransientError as problem:
+            log.warning("the store is not there yet: %s", problem)
         await self._socket.start()
         try:
             await self.queue.open()
@@ -229,6 +257,9 @@ class App:
         running |= {name: feed.run() for (name, _), feed in zip(self._sinks, self._feeds, strict=True)}
         self._tasks = [asyncio.create_task(each, name=name) for name, each in running.items()]
         self._tasks += self.connections.start()
+        if self._shared is not None:
+            self._listening = asyncio.create_task(self._shared.listen(), name="store")
+            self._tasks.append(self._listening)
 
     async def stop(self) -> None:
         """Finishes what was begun, within ten seconds; what is left stays queued."""
@@ -238,8 +269,9 @@ class App:
         self.outbox.stop()
         for feed in self._feeds:
             feed.stop()
-        watch.cancel()
-        retain.cancel()
+        for endless in (watch, retain, self._listening):
+            if endless is not None:
+                endless.cancel()
         _, late = await asyncio.wait({worker, outbox, *others}, timeout=DRAIN.total_seconds())
         for task in late:
             task.cancel()
@@ -248,12 +280,15 @@ class App:
         await self.moderator.aclose()
         await self.queue.aclose()
         await self._socket.aclose()
-        await asyncio.to_thread(self.store.close)
+        if self._shared is not None:
+            await self._shared.aclose()
+        await asyncio.to_thread(self.database.close)
 
     async def measure(self) -> None:
         """Brings the gauges up to date."""
         self.connections.measure()
-        self.metrics.measured(await self.queue.depth(), await self.store.ask(OutboxDepth()))
+        with contextlib.suppress(TransientError):  # what cannot be reached keeps its last numbers
+            self.metrics.measured(await self.queue.depth(), await self.store.ask(OutboxDepth()))
         self.metrics.remembered(*self.moderator.cascade.memo)
 
     async def erase(self, author_id: str, platform: str | None) -> int:
@@ -271,6 +306,8 @@ class App:
         problems = [self._refused] if self._refused else []
         problems += [f"{task.get_name()} has ended" for task in self._tasks if task.done()]
         problems += self.connections.problems
+        if self._shared is not None and self._shared.problem:
+            problems.append(self._shared.problem)
         return Health(
             status="degraded" if problems else "ok",
             problems=tuple(problems),
@@ -296,6 +333,12 @@ class App:
         self.moderator.policy = policy
         self.metrics.reloaded("ok")
         log.info("policy %s is in force", policy.version)
+
+    async def _recall(self) -> None:
+        """What authors wrote just before a restart."""
+        since = now() - self.moderator.recent.within
+        last = await self.store.ask(RecordsAfter(seq=0, limit=RECALLED, newest=True))
+        self.moderator.recent.recall([record for record in last if record.decided_at >= since])
 
     def _appended(self, intended: bool) -> None:
         self.signal.fire()

@@ -78,6 +78,7 @@ class Settings(Struct, frozen=True):
     server: ServerSettings = ServerSettings()
     sources: tuple[dict[str, Any], ...] = ()
     queue: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "embedded"})
+    store: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "sqlite"})
     cascade: CascadeSettings = CascadeSettings()
     classifiers: dict[str, dict[str, Any]] = {}
     policy: PolicyConfig = PolicyConfig()
@@ -99,18 +100,7 @@ def read(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     Raises:
         ConfigError: the file is missing, is not TOML, or holds an unknown key or a wrong value.
     """
-    table: dict[str, Any] = {}
-    if path is not None:
-        try:
-            table = tomllib.loads(path.read_text("utf-8"))
-        except OSError as problem:
-            raise ConfigError(str(path), f"cannot be read: {problem.strerror}") from problem
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-            raise ConfigError(str(path), f"is not TOML: {problem}") from problem
-    try:
-        settings = msgspec.convert(_substituted(table, environment, ""), Settings)
-    except msgspec.ValidationError as problem:
-        raise _located(problem) from problem
+    settings = _converted(_table(path), environment)
     if THRESHOLD in environment:
         try:
             threshold = float(environment[THRESHOLD])
@@ -122,9 +112,37 @@ def read(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     return settings
 
 
+def read_store(path: Path | None, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Only the table `[store]` of a file: who looks into the store need not know the secrets of platforms.
+
+    Raises:
+        ConfigError: as `read`.
+    """
+    table = _table(path)
+    return _converted({"store": table["store"]} if "store" in table else {}, environment).store
+
+
 def threshold_from_environment(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the environment sets the global threshold."""
     return THRESHOLD in environment
+
+
+def _table(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as problem:
+        raise ConfigError(str(path), f"cannot be read: {problem.strerror}") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise ConfigError(str(path), f"is not TOML: {problem}") from problem
+
+
+def _converted(table: dict[str, Any], environment: Mapping[str, str]) -> Settings:
+    try:
+        return msgspec.convert(_substituted(table, environment, ""), Settings)
+    except msgspec.ValidationError as problem:
+        raise _located(problem) from problem
 
 
 def _substituted(value: Any, environment: Mapping[str, str], path: str) -> Any:

@@ -10,6 +10,7 @@ from chat_moderator.config import Settings
 from chat_moderator.errors import ConfigError
 from chat_moderator.moderator.dry_run import DryRunEnforcer
 from chat_moderator.moderator.ingest import Ingest, SourceObserver
+from chat_moderator.moderator.lease import ConnectionLease, Leases
 from chat_moderator.moderator.outbox import OutboxExecutor
 from chat_moderator.protocols import Action, Enforcer, Queue, Source, WebhookSource
 from chat_moderator.sources import webchat
@@ -34,6 +35,9 @@ class ConnectionObserver(SourceObserver, Protocol):
 class Connections:
     """All connections of `[[sources]]`, started and stopped together; one that fails leaves the others alone.
 
+    Args:
+        leases: of the store, where several processes share it: one of them then acts for each connection.
+
     Raises:
         ConfigError: a source is unknown, its settings are wrong, or two connections have the same name.
         MissingExtraError: the library of a source is not installed.
@@ -46,6 +50,8 @@ class Connections:
         queue: Queue,
         actions: Mapping[str, Action],
         observer: ConnectionObserver,
+        *,
+        leases: Leases | None = None,
     ) -> None:
         self._observer = observer
         self._ingests: dict[str, Ingest] = {}
@@ -59,7 +65,10 @@ class Connections:
             self._ingests[name] = Ingest(name, source, queue, store, observer)
             if isinstance(source, Enforcer):
                 enforcer = source if enforce else DryRunEnforcer(source)
-                self._executors[name] = OutboxExecutor(store, actions, {}, enforcer, only=name, config=settings.outbox)
+                lease = ConnectionLease(leases, name) if leases else None
+                self._executors[name] = OutboxExecutor(
+                    store, actions, {}, enforcer, only=name, lease=lease, config=settings.outbox
+                )
 
     @property
     def acting(self) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ REGISTRY: Final = MappingProxyType(
         ("source", "telegram"): "chat_moderator.sources.telegram:Telegram",
         ("source", "twitch"): "chat_moderator.sources.twitch:Twitch",
         ("source", "webchat"): "chat_moderator.sources.webchat:WebChat",
+        ("store", "postgres"): "chat_moderator.store.postgres:PostgresStore",
+        ("store", "sqlite"): "chat_moderator.store.database:Database",
     }
 )
 """Sorted by kind and name."""
@@ -60,7 +62,7 @@ def load(kind: str, name: str, *, path: str) -> type[Any]:
     """The class behind a name.
 
     Args:
-        kind: action, classifier, queue, sink or source.
+        kind: action, classifier, queue, sink, source or store.
         name: the registered name.
         path: where in the configuration the name stands, for the error.
 

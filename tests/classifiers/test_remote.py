@@ -23,7 +23,7 @@ from chat_moderator.moderator.worker import Config as WorkerConfig
 from chat_moderator.moderator.worker import Worker
 from chat_moderator.queues.memory import MemoryQueue
 from chat_moderator.store.database import Database
-from chat_moderator.store.sqlite_audit import SqliteAudit
+from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.testing.factories import make_message
 from chat_moderator.types import LABELS, Record, Verdict
 from tests.running import free_port
@@ -159,7 +159,7 @@ async def draining(platform: Platform, directory: Path, queue: MemoryQueue, seen
     with remote(platform.url, batch=16) as classifier:
         moderator = Moderator(Cascade([("remote", classifier)]), build_policy(Settings()))
         config = WorkerConfig(batch=64, parallel=1, attempts=2, back_off=0.01)
-        worker = Worker(queue, moderator, SqliteAudit(store), seen, config=config)
+        worker = Worker(queue, moderator, StoredAudit(store), seen, config=config)
         running = asyncio.create_task(worker.run())
         yield worker
         worker.stop()

@@ -18,7 +18,7 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
                 serve(app, "127.0.0.1", port)
         assert app._tasks == []
     finally:
-        app.store.close()
+        app.database.close()
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_without_any_key_another_address_is_refused(tmp_path: Path) -> None:
             serve(app, "0.0.0.0", 0)  # noqa: S104 -- to be refused
         assert app._tasks == []
     finally:
-        app.store.close()
+        app.database.close()

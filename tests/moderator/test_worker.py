@@ -14,7 +14,7 @@ from chat_moderator.store.audit import RecordsAfter
 from chat_moderator.store.database import Database
 from chat_moderator.store.dead_letters import ListDeadLetters
 from chat_moderator.store.intake import AskDepth
-from chat_moderator.store.sqlite_audit import SqliteAudit
+from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.testing.clock import FakeClock
 from chat_moderator.testing.doubles import CountingObserver, WordClassifier
 from chat_moderator.testing.factories import make_message
@@ -37,7 +37,7 @@ def queue(database: Database) -> EmbeddedQueue:
 def worker(
     queue: EmbeddedQueue, moderator: Moderator, database: Database, observer: CountingObserver, clock: FakeClock
 ) -> Worker:
-    return Worker(queue, moderator, SqliteAudit(database), observer, config=Config(back_off=1.0), clock=clock)
+    return Worker(queue, moderator, StoredAudit(database), observer, config=Config(back_off=1.0), clock=clock)
 
 
 async def records(database: Database) -> list[Record]:
@@ -130,7 +130,7 @@ async def test_a_queue_that_cannot_join_the_transaction_is_acked_after_the_audit
     moderator: Moderator, database: Database, observer: CountingObserver, clock: FakeClock
 ) -> None:
     queue = MemoryQueue(clock=clock)
-    worker = Worker(queue, moderator, SqliteAudit(database), observer, clock=clock)
+    worker = Worker(queue, moderator, StoredAudit(database), observer, clock=clock)
     await queue.put([make_message("bad"), make_message("poison"), make_message("fine")])
     lease = await queue.lease(10, wait=timedelta())
     assert lease is not None

@@ -21,7 +21,7 @@ from chat_moderator.policy.thresholds import ThresholdPolicy
 from chat_moderator.protocols import Lease, Queue
 from chat_moderator.store.audit import RecordsAfter
 from chat_moderator.store.database import Database
-from chat_moderator.store.sqlite_audit import SqliteAudit
+from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.testing.doubles import CountingObserver, WordClassifier
 from chat_moderator.testing.factories import make_message
 from chat_moderator.types import Message, Record
@@ -43,7 +43,7 @@ class Works:
 
     def worker(self, queue: Queue, *, batch: int = 512, attempts: int = 5) -> Worker:
         config = Config(batch=batch, parallel=2, attempts=attempts, back_off=0.2)
-        return Worker(queue, self.moderator, SqliteAudit(self.database), self.observer, config=config)
+        return Worker(queue, self.moderator, StoredAudit(self.database), self.observer, config=config)
 
     @contextlib.asynccontextmanager
     async def working(self, *queues: Queue, batch: int = 512) -> AsyncIterator[None]:

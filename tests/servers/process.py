@@ -17,9 +17,16 @@ class ServerProcess:
     """Runs until stopped; what it prints goes to a file."""
 
     def __init__(
-        self, command: Sequence[str], port: int, log: Path, *, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        port: int,
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
     ) -> None:
         self._command = command
+        self._user = user
         self._environment = environment
         self._log = log
         self.port = port
@@ -28,7 +35,7 @@ class ServerProcess:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, env=self._environment, start_new_session=True
+                self._command, stdout=log, stderr=log, env=self._environment, user=self._user, start_new_session=True
             )
         deadline = time.monotonic() + READY
         while self._process.poll() is None and time.monotonic() < deadline:

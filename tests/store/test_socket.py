@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chat_moderator.errors import ConfigError, ConflictError, StaleLeaseError, TransientError
-from chat_moderator.queues.embedded import EmbeddedQueue
+from chat_moderator.queues.embedded import EmbeddedAuditLease, EmbeddedQueue
 from chat_moderator.store.audit import LastSeq, RecordsAfter
 from chat_moderator.store.database import Database
 from chat_moderator.store.keys import Authenticate, CreateKey, ListKeys, RevokeKey
@@ -20,7 +20,7 @@ from chat_moderator.types import Role
 @pytest.fixture
 async def server(tmp_path: Path, clock: FakeClock) -> AsyncIterator[StoreServer]:
     database = Database(tmp_path, clock=clock)
-    opened = StoreServer(database)
+    opened = StoreServer(database, tmp_path)
     await opened.start()
     yield opened
     await opened.aclose()
@@ -39,7 +39,7 @@ async def test_a_remote_worker_leases_and_commits(remote: RemoteStore) -> None:
     messages = [make_message(channel="a") for _ in range(3)]
     assert await queue.put(messages) == 3
     lease = await queue.lease(10, wait=timedelta())
-    assert lease is not None
+    assert isinstance(lease, EmbeddedAuditLease)
     assert list(lease.messages) == messages
     await lease.commit([make_record(message) for message in messages])
     assert [record.message for record in await remote.ask(RecordsAfter(seq=0, limit=9))] == messages

@@ -14,7 +14,7 @@ import apsw
 
 from chat_moderator import config
 from chat_moderator.app import build_cascade, build_policy
-from chat_moderator.cli.stores import open_store, owner
+from chat_moderator.cli.stores import open_store, owner, shared_by
 from chat_moderator.config import Settings
 from chat_moderator.errors import ChatModeratorError, ConfigError
 from chat_moderator.gateway.auth import is_loopback
@@ -54,7 +54,7 @@ def check(directory: Path, path: Path | None) -> list[Finding]:
         settings = Settings()
     else:
         findings += [Finding("settings", str(path or "built-in")), *_judging(settings)]
-    return findings + asyncio.run(_data(directory, settings))
+    return findings + asyncio.run(_data(directory, path, settings))
 
 
 def _versions() -> Iterator[Finding]:
@@ -85,11 +85,11 @@ def _judging(settings: Settings) -> Iterator[Finding]:
         yield Finding("threshold", f"{settings.policy.threshold} from {config.THRESHOLD}, whatever the settings say")
 
 
-async def _data(directory: Path, settings: Settings) -> list[Finding]:
+async def _data(directory: Path, path: Path | None, settings: Settings) -> list[Finding]:
     if not (directory / FILE).exists():
         return [_unborn(directory), _address(settings, keys=False)]
     try:
-        async with open_store(directory) as store:
+        async with open_store(directory, shared=shared_by(path)) as store:
             served = isinstance(store, RemoteStore)
             stored = await _stored(store, directory, served=served)
             keys = await store.ask(AnyKey())

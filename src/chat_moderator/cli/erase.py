@@ -25,7 +25,7 @@ def erase(
     They are gone for good from every table and every file of the configured sinks; the decisions stay, without them.
     Backups made before still hold them.
     """
-    from chat_moderator.cli.stores import use_store  # noqa: PLC0415
+    from chat_moderator.cli.stores import shared_by, use_store  # noqa: PLC0415
 
     if not author:
         raise ConfigError("--author", "an id is needed")
@@ -33,17 +33,17 @@ def erase(
     if not yes:
         where = f" on {platform}" if platform else ""
         typer.confirm(f"Erase all texts and the name of author {author!r}{where} for good?", abort=True, err=True)
-    changed = use_store(data_dir, lambda store: _erase(store, settings, author, platform))
+    changed = use_store(data_dir, lambda store: _erase(store, settings, author, platform), shared=shared_by(config))
     typer.echo(f"rows without text and name now: {changed}")
 
 
 async def _erase(store: "Store", settings: "Settings", author: str, platform: str | None) -> int:
     from chat_moderator import registry  # noqa: PLC0415
-    from chat_moderator.store.database import Database  # noqa: PLC0415
-    from chat_moderator.store.sqlite_audit import SqliteAudit  # noqa: PLC0415
+    from chat_moderator.store.socket import RemoteStore  # noqa: PLC0415
+    from chat_moderator.store.stored_audit import StoredAudit  # noqa: PLC0415
 
-    changed = await SqliteAudit(store).erase(author, platform=platform)
-    if not isinstance(store, Database):  # the process that serves has its own sinks forget
+    changed = await StoredAudit(store).erase(author, platform=platform)
+    if isinstance(store, RemoteStore):  # the process that serves has its own sinks forget
         return changed
     for index, table in enumerate(settings.sinks):
         own = {key: value for key, value in table.items() if key != "type"}

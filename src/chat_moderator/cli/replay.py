@@ -81,24 +81,28 @@ def replay(
     screen = console(error=target == STANDARD_OUTPUT)
     moderator = build_moderator(config)
     started = time.perf_counter()
-    tally = asyncio.run(_replay(moderator, file, target, data_dir, screen))
+    tally = asyncio.run(_replay(moderator, file, target, data_dir, config, screen))
     _summarise(tally, time.perf_counter() - started, target)
 
 
-async def _replay(moderator: "Moderator", file: Path, target: Path, data_dir: Path | None, screen: "Console") -> Tally:
+async def _replay(  # noqa: PLR0917 -- what the command was given
+    moderator: "Moderator", file: Path, target: Path, data_dir: Path | None, config: Path | None, screen: "Console"
+) -> Tally:
     import msgspec  # noqa: PLC0415
 
     from chat_moderator.cli import reading  # noqa: PLC0415
     from chat_moderator.cli.answers import answer  # noqa: PLC0415
-    from chat_moderator.cli.stores import open_store  # noqa: PLC0415
+    from chat_moderator.cli.stores import open_store, shared_by  # noqa: PLC0415
     from chat_moderator.moderator.moderator import recorded  # noqa: PLC0415
-    from chat_moderator.store.sqlite_audit import SqliteAudit  # noqa: PLC0415
+    from chat_moderator.store.stored_audit import StoredAudit  # noqa: PLC0415
     from chat_moderator.types import now  # noqa: PLC0415
 
     tally, encoder = Tally(), msgspec.json.Encoder()
     async with contextlib.AsyncExitStack() as stack:
         source = stack.enter_context(_opened(file))
-        store = await stack.enter_async_context(open_store(data_dir, create=True)) if data_dir is not None else None
+        store = None
+        if data_dir is not None:
+            store = await stack.enter_async_context(open_store(data_dir, create=True, shared=shared_by(config)))
         lines = stack.enter_context(_written(target))
         advanced = stack.enter_context(_progress(screen, source, file))
         for messages in reading.batches(source, reading.jsonl):
@@ -108,7 +112,7 @@ async def _replay(moderator: "Moderator", file: Path, target: Path, data_dir: Pa
             if store is not None:
                 owned = [_owned(message) for message in messages]
                 records = recorded(owned, decisions, received_at=[at] * len(owned), decided_at=now())
-                await SqliteAudit(store).append(records)
+                await StoredAudit(store).append(records)
             tally.add(decisions)
             advanced()
     return tally

@@ -49,7 +49,7 @@ def serve(
     try:
         server.serve(app, own.host, own.port, ready=lambda address: _announce(app, address, data_dir, path))
     finally:
-        app.store.close()
+        app.database.close()
 
 
 def _announce(app: "App", address: str, data_dir: Path, path: Path | None) -> None:
@@ -60,7 +60,7 @@ def _announce(app: "App", address: str, data_dir: Path, path: Path | None) -> No
 
     here = address.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]")
     # Double quotes, in which the shell fills the token in.
-    bearer = '"Authorization: Bearer $TOKEN"' if app.store.ask_now(AnyKey()) else "'Authorization: Bearer any'"
+    bearer = '"Authorization: Bearer $TOKEN"' if app.database.ask_now(AnyKey()) else "'Authorization: Bearer any'"
     settings = str(path) if path is not None else "built-in"
     curl = f"curl -X POST {here}/run -H {bearer} -H 'Content-Type: application/json' --data '{MESSAGES}'"
     try:

@@ -5,11 +5,18 @@ import contextlib
 import fcntl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from chat_moderator.app import build_shared
+from chat_moderator.cli.options import settings_file
+from chat_moderator.config import read_store
 from chat_moderator.errors import ConfigError
 from chat_moderator.store.database import LOCK, Database, Store
+from chat_moderator.store.divided import DividedStore
 from chat_moderator.store.socket import RemoteStore
+
+if TYPE_CHECKING:
+    from chat_moderator.store.postgres import PostgresStore
 
 PATIENCE: Final = 5.0
 """Seconds that a process may hold the directory without serving it, as it does while it starts or ends."""
@@ -18,36 +25,56 @@ T = TypeVar("T")
 
 
 @contextlib.asynccontextmanager
-async def open_store(directory: Path, *, create: bool = False) -> AsyncIterator[Store]:
+async def open_store(
+    directory: Path, *, create: bool = False, shared: Callable[[], "PostgresStore | None"] = lambda: None
+) -> AsyncIterator[Store]:
     """The store of a data directory, whether a process serves it or not.
 
     Args:
         directory: of the data.
         create: makes the directory where it is missing.
+        shared: what processes share, asked for while no process serves the directory; see `shared_by`.
 
     Raises:
-        ConfigError: the directory is missing or cannot be used.
+        ConfigError: the directory is missing or cannot be used, or the store of the settings.
     """
     if create:
         make(directory)
     store = await _open(directory)
+    if isinstance(store, RemoteStore):
+        async with contextlib.aclosing(store):
+            yield store
+        return
     try:
-        yield store
-    finally:
-        if isinstance(store, RemoteStore):
-            await store.aclose()
+        other = shared()
+        if other is None:
+            yield store
         else:
-            await asyncio.to_thread(store.close)
+            async with contextlib.aclosing(other):
+                yield DividedStore(other, store)
+    finally:
+        await asyncio.to_thread(store.close)
 
 
-def use_store(directory: Path, work: Callable[[Store], Awaitable[T]], *, create: bool = False) -> T:
+def use_store(
+    directory: Path,
+    work: Callable[[Store], Awaitable[T]],
+    *,
+    create: bool = False,
+    shared: Callable[[], "PostgresStore | None"] = lambda: None,
+) -> T:
     """Does one thing with the store, from outside an event loop."""
 
     async def opened() -> T:
-        async with open_store(directory, create=create) as store:
+        async with open_store(directory, create=create, shared=shared) as store:
             return await work(store)
 
     return asyncio.run(opened())
+
+
+def shared_by(config: Path | None) -> Callable[[], "PostgresStore | None"]:
+    """Finds the store that the settings of a file, as it was given, let processes share; for what is not local."""
+    return lambda: build_shared(read_store(settings_file(config)))
 
 
 def make(directory: Path) -> None:

@@ -99,9 +99,13 @@ def _gather(files: Sequence[Path], data_dir: Path, *, reviews: bool, suggestions
     # What a file says goes last: it was labelled with this in mind.
     stored: list[Row] = []
     if reviews or suggestions:
-        from chat_moderator.cli.stores import use_store  # noqa: PLC0415
+        from chat_moderator.cli.stores import shared_by, use_store  # noqa: PLC0415
 
-        stored = use_store(data_dir, lambda store: _stored(store, reviews=reviews, suggestions=suggestions))
+        stored = use_store(
+            data_dir,
+            lambda store: _stored(store, reviews=reviews, suggestions=suggestions),
+            shared=shared_by(None),
+        )
     return stored + [row for file in files for row in rows.read(file)]
 
 

@@ -1,14 +1,14 @@
 """`work`: a further process that judges what waits in the queue of a serving one."""
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, settings_file
-from chat_moderator.errors import ConfigError
 
 
 def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
     """Help a server to judge its queue.
 
     Runs beside a `serve` on the same data directory, until SIGTERM or Ctrl-C; the queue is the embedded one or a
-    broker's. While nobody serves the directory it waits, and tries again with growing pauses.
+    broker's. While nobody serves the directory it waits, and tries again with growing pauses. With a broker and the
+    store postgres it needs no directory and runs on any machine.
     """
     import asyncio  # noqa: PLC0415
 
@@ -19,6 +19,4 @@ def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
     path = settings_file(config)
     settings = configuration.read(path)
     log.configure(settings.log.format, settings.log.level)
-    if not data_dir.is_dir():
-        raise ConfigError("data_dir", f"{data_dir} is not a directory: name the one that `serve` has with --data-dir")
     asyncio.run(WorkerProcess(settings, data_dir, path).run())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from chat_moderator import config
-from chat_moderator.app import build_cascade, build_policy, build_queue, build_recent, stamp_of
+from chat_moderator.app import build_cascade, build_policy, build_queue, build_recent, build_shared, stamp_of
 from chat_moderator.cli.output import hint
 from chat_moderator.cli.served_store import ServedStore
 from chat_moderator.config import Settings
@@ -17,7 +17,7 @@ from chat_moderator.connections import performable
 from chat_moderator.errors import ConfigError, TransientError
 from chat_moderator.moderator.moderator import Moderator
 from chat_moderator.moderator.worker import Worker
-from chat_moderator.store.sqlite_audit import SqliteAudit
+from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.types import Record
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,9 @@ RELOAD: Final = 1.0
 
 
 class WorkerProcess:
-    """Judges what the queue holds; audit and embedded queue are reached through the process that serves a directory.
+    """Judges what the queue holds.
+
+    A store and a queue that are no servers of their own are reached through the process that serves a directory.
 
     Args:
         settings: the same as the serving process has.
@@ -40,9 +42,15 @@ class WorkerProcess:
     def __init__(self, settings: Settings, directory: Path, path: Path | None) -> None:
         if settings.queue.get("type") == "memory":
             raise ConfigError("queue.type", "`work` cannot reach another process's memory: use embedded or a broker")
+        self._embedded = settings.queue.get("type") == "embedded"
         self._directory = directory
         self._path = path
         self._store = ServedStore(directory)
+        self._shared = build_shared(settings.store)
+        if (self._shared is None or self._embedded) and not directory.is_dir():
+            raise ConfigError(
+                "data_dir", f"{directory} is not a directory: name the one that `serve` has with --data-dir"
+            )
         self._moderator = Moderator(
             build_cascade(settings),
             build_policy(settings, _rule_failed),
@@ -53,7 +61,7 @@ class WorkerProcess:
         self._worker = Worker(
             self._queue,
             self._moderator,
-            SqliteAudit(self._store),
+            StoredAudit(self._shared or self._store),
             self,
             config=settings.worker,
         )
@@ -69,9 +77,11 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        with contextlib.suppress(TransientError):  # the worker tries again and tells of it
-            await self._queue.open()
-        hint(f"works on the queue of {self._directory}; Ctrl-C stops it")
+        for opened in (self._queue, self._shared):
+            with contextlib.suppress(TransientError):  # the worker tries again and tells of it
+                if opened is not None:
+                    await opened.open()
+        hint(f"works on the {self._place}; Ctrl-C stops it")
         working = asyncio.create_task(self._worker.run())
         watching = asyncio.create_task(self._watch())
         await stop.wait()
@@ -83,7 +93,13 @@ class WorkerProcess:
         await self._moderator.aclose()
         await self._queue.aclose()
         await self._store.aclose()
+        if self._shared is not None:
+            await self._shared.aclose()
         log.info("stopped after %d messages", self._messages)
+
+    @property
+    def _place(self) -> str:
+        return f"queue of {self._directory}" if self._shared is None or self._embedded else "broker's queue"
 
     async def _watch(self) -> None:
         """Puts an edited policy in force; a broken one changes nothing."""

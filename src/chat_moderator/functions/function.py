@@ -14,14 +14,16 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from chat_moderator import config
-from chat_moderator.app import build_cascade, build_policy, build_recent, build_sinks
+from chat_moderator.app import build_cascade, build_policy, build_recent, build_shared, build_sinks
 from chat_moderator.config import Settings
+from chat_moderator.connections import performable
 from chat_moderator.errors import ChatModeratorError, ConfigError, ConflictError, PermanentError
 from chat_moderator.gateway.limits import BATCH_BODY, VERDICT_TIMEOUT
 from chat_moderator.gateway.wire import BriefResult, MessagesBody, brief_result, messages_of
 from chat_moderator.moderator.moderator import Moderator, recorded
 from chat_moderator.protocols import AuditStore
 from chat_moderator.queues.envelope import unseal
+from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.types import Message, Record, Struct, now
 
 FILE: Final = "CHAT_MODERATOR_CONFIG"
@@ -99,22 +101,26 @@ def configure(settings: Settings, name: str, kind: type[T]) -> T:
 class Function:
     """Judges for callers who wait, and for queues.
 
-    Decisions go to the audit store and the sinks before anybody is answered. Actions are left to the process that has
-    the connections to the platforms.
+    Decisions go to the audit store and the sinks before anybody is answered. An audit store is PostgreSQL; in it the
+    actions that follow wait for the process that has the connections to the platforms.
 
     Args:
-        settings: as read; the server, the queue and the sources in them are of no account here.
+        settings: as read; of the sources in them it counts what can be done there, the server and the queue do not.
 
     Raises:
         ConfigError: something in the settings is wrong.
     """
 
     def __init__(self, settings: Settings) -> None:
+        shared = build_shared(settings.store)
+        self._audit: AuditStore | None = StoredAudit(shared) if shared else None
         self._moderator = Moderator(
-            build_cascade(settings), build_policy(settings, _rule_failed), recent=build_recent(settings)
+            build_cascade(settings),
+            build_policy(settings, _rule_failed),
+            performable=performable(settings) if shared else lambda _: (),
+            recent=build_recent(settings),
         )
         self._sinks = build_sinks(settings)
-        self._audit: AuditStore | None = None
 
     def require_keeping(self) -> None:
         """Refuses to take messages from a queue while their decisions would go nowhere.

@@ -133,7 +133,7 @@ def require_key(app: App, listener: socket.socket) -> None:
         ConfigError: the socket is not on loopback and there is no key.
     """
     host = listener.getsockname()[0]
-    if not is_loopback(host) and not app.store.ask_now(AnyKey()):
+    if not is_loopback(host) and not app.database.ask_now(AnyKey()):
         raise ConfigError(
             "server.host",
             f"{host} can be reached from elsewhere and there is no key: make one with chat-moderator keys create, "

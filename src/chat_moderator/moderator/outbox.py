@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from chat_moderator.errors import PermanentError, SkippedError, TransientError
+from chat_moderator.errors import PermanentError, SkippedError, StaleLeaseError, TransientError
+from chat_moderator.moderator.lease import ConnectionLease
 from chat_moderator.protocols import Action, Enforcer
 from chat_moderator.store.database import Store
 from chat_moderator.store.outbox import (
@@ -44,6 +45,7 @@ class OutboxExecutor:
         enforcers: by client; `fallback` acts for all others.
         only: the client whose actions are performed; all where empty.
         without: clients whose actions are left to other executors.
+        lease: by which one process at a time works this part; None where no other could.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class OutboxExecutor:
         *,
         only: str = "",
         without: tuple[str, ...] = (),
+        lease: ConnectionLease | None = None,
         config: Config | None = None,
     ) -> None:
+        self._lease = lease
         self._store = store
         self._only = only
         self._without = without
@@ -82,8 +86,7 @@ class OutboxExecutor:
         while not self._stopping:
             self._wake.clear()
             try:
-                await self._perform_due()
-                wait = await self._next()
+                wait = await self._perform_due() if self._lease is None else await self._perform_leased(self._lease)
             except TransientError as problem:
                 log.warning("the outbox cannot be read for now: %s", problem)
                 wait = 1.0
@@ -92,8 +95,14 @@ class OutboxExecutor:
             except TimeoutError:
                 continue
         await asyncio.gather(*self._running.values())
+        if self._lease is not None:
+            await self._lease.free()
 
-    async def _perform_due(self) -> None:
+    async def _perform_leased(self, lease: ConnectionLease) -> float:
+        return min(lease.every, await self._perform_due()) if await lease.held() else lease.every
+
+    async def _perform_due(self) -> float:
+        """Begins what is due; returns the seconds until there is more."""
         while room := self._config.parallel - len(self._running):
             query = DueIntentions(limit=room, busy=tuple(self._running), only=self._only, without=self._without)
             due = await self._store.ask(query)
@@ -102,7 +111,8 @@ class OutboxExecutor:
                 self._running[intention.id] = task
                 task.add_done_callback(partial(self._ended, intention.id))
             if len(due) < room:
-                return
+                break
+        return await self._next()
 
     def _ended(self, number: int, _: object) -> None:
         del self._running[number]
@@ -127,6 +137,8 @@ class OutboxExecutor:
             await self._store.execute(PostponeIntention(id=intention.id, delay=self._delay(intention)))
 
     async def _attempt(self, intention: Intention) -> Outcome | None:
+        if self._lease is not None and not self._lease.sure:
+            raise StaleLeaseError("another process may act for this connection now")
         name = intention.action
         action = self._actions.get(name)
         if action is None or (intention.superseded and name not in LATE):

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from chat_moderator.errors import ChatModeratorError, StaleLeaseError, TransientError
 from chat_moderator.moderator.moderator import Moderator, Observer, recorded
@@ -18,6 +18,7 @@ LONGEST: Final = 5.0
 """Seconds between two tries at a queue or a store that cannot be used: it is in use again soon after it is back."""
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Config(Struct, frozen=True):
@@ -106,7 +107,7 @@ class Worker:
 
     async def _append(self, lease: Lease, records: list[Record]) -> list[Record]:
         """Decides once what was delivered twice; the same key with another text goes to the dead letters."""
-        appended = await self._audit.append_once(records)
+        appended = await self._patiently(lambda: self._audit.append_once(records), "the audit cannot be written")
         if appended.conflicts:
             indexes = {id(message): index for index, message in enumerate(lease.messages)}
             conflicting = [indexes[id(records[index].message)] for index in appended.conflicts]
@@ -146,7 +147,15 @@ class Worker:
         )
 
     async def _moderate(self, messages: Sequence[Message]) -> list[Decision]:
-        """Judges; waits while nothing can be judged at all, as when a tier elsewhere cannot be reached.
+        """Judges.
+
+        Raises:
+            TransientError: the worker is to stop.
+        """
+        return await self._patiently(lambda: self._moderator.moderate(messages, urgent=False), "nothing can be judged")
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]], why: str) -> T:
+        """Waits while nothing can be done at all, as when a tier elsewhere or the audit's server cannot be reached.
 
         No message is to blame then, so that none loses a try or its place, and nothing more is leased meanwhile.
 
@@ -156,11 +165,11 @@ class Worker:
         pause = self._config.back_off
         while True:
             try:
-                return await self._moderator.moderate(messages, urgent=False)
+                return await work()
             except TransientError as problem:
                 if self._stopping.is_set():
                     raise
-                log.warning("a batch waits, nothing can be judged for now: %s", problem)
+                log.warning("a batch waits, %s for now: %s", why, problem)
                 least = problem.retry_after.total_seconds() if problem.retry_after else 0.0
                 await self._rest(max(pause, least))
                 pause = min(2 * pause, LONGEST)

@@ -1,4 +1,4 @@
-"""The default queue: a log in the embedded database, which it shares with the audit."""
+"""The default queue: a log in the embedded database, which it shares with the audit unless that is elsewhere."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,12 +18,18 @@ class Config(Struct, frozen=True):
 
 
 class EmbeddedQueue:
-    """Implements `Queue` on a store; its leases are transactional."""
+    """Implements `Queue` on a store; its leases are transactional where the store has the audit too."""
 
     def __init__(
-        self, store: Store, config: Config | None = None, *, poll: timedelta = timedelta(milliseconds=100)
+        self,
+        store: Store,
+        config: Config | None = None,
+        *,
+        poll: timedelta = timedelta(milliseconds=100),
+        with_audit: bool = True,
     ) -> None:
         self._store = store
+        self._lease = EmbeddedAuditLease if with_audit else EmbeddedLease
         self._config = config or Config()
         self._poll = poll.total_seconds()
         self._arrived = asyncio.Event()
@@ -46,7 +52,7 @@ class EmbeddedQueue:
             leased = await self._store.execute(LeaseMessages(limit=limit, seconds=self._config.lease))
             if leased.rows:
                 self._arrived.set()  # there may be more, in other lanes
-                return EmbeddedLease(self._store, leased, self._config.lease, self._arrived.set)
+                return self._lease(self._store, leased, self._config.lease, self._arrived.set)
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 return None
@@ -64,7 +70,7 @@ class EmbeddedQueue:
 
 
 class EmbeddedLease:
-    """Implements `TransactionalLease`; `retry` and `bury` take effect with `ack` or `commit`."""
+    """Implements `Lease`; `retry` and `bury` take effect with `ack`."""
 
     def __init__(self, store: Store, leased: Leased, seconds: float, freed: Callable[[], Any]) -> None:
         self._store = store
@@ -94,10 +100,9 @@ class EmbeddedLease:
 
     async def ack(self) -> None:
         """See `Lease.ack`."""
-        await self.commit(())
+        await self._settle(())
 
-    async def commit(self, records: Sequence[Record]) -> None:
-        """See `TransactionalLease.commit`."""
+    async def _settle(self, records: Sequence[Record]) -> None:
         await self._store.execute(
             Settle(
                 epoch=self._leased.epoch,
@@ -110,3 +115,11 @@ class EmbeddedLease:
             )
         )
         self._freed()
+
+
+class EmbeddedAuditLease(EmbeddedLease):
+    """Implements `TransactionalLease`; `retry` and `bury` take effect with `ack` or `commit`."""
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """See `TransactionalLease.commit`."""
+        await self._settle(records)

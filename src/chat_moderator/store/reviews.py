@@ -75,7 +75,7 @@ class ResolveReview(Command[Review], frozen=True):
             "UPDATE reviews SET state = ?, reviewer = ?, at = ? WHERE seq = ?",
             (self.state.value, self.reviewer, context.at, self.id),
         )
-        action = _FOLLOWS.get((review.record.decision.verdict, self.state))
+        action = FOLLOWS.get((review.record.decision.verdict, self.state))
         if action is not None:
             client = review.record.message.client
             context.run(
@@ -106,7 +106,7 @@ def _read(context: Context, seq: int) -> Review | None:
     return Review(id=seq, state=ReviewState(state), record=record, reviewer=reviewer, at=when)
 
 
-_FOLLOWS: Final = {
+FOLLOWS: Final = {
     (Verdict.HOLD, ReviewState.APPROVED): "release",
     (Verdict.HOLD, ReviewState.DENIED): "delete",
     (Verdict.BLOCK, ReviewState.APPROVED): "undo",

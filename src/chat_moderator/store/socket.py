@@ -19,7 +19,7 @@ import msgspec
 from chat_moderator import errors
 from chat_moderator.errors import ChatModeratorError, ConfigError, TransientError
 from chat_moderator.store import audit, bookmarks, dead_letters, intake, keys, labels, outbox, retention, reviews, usage
-from chat_moderator.store.database import Command, Database, Query
+from chat_moderator.store.database import Command, Query, Store
 
 R = TypeVar("R")
 
@@ -52,19 +52,24 @@ log = logging.getLogger(__name__)
 
 
 class StoreServer:
-    """Serves a database on `moderator.sock` beside it; only the same user may connect.
+    """Serves a store on `moderator.sock` of a directory; only the same user may connect.
 
     Args:
-        database: what is served.
-        instead: what this process does in the place of a command, where the database is not all that it concerns.
+        store: what is served.
+        directory: where its database is.
+        instead: what this process does in the place of a command, where the store is not all that it concerns.
     """
 
     def __init__(
-        self, database: Database, *, instead: Mapping[type[Command[Any]], Callable[[Any], Awaitable[Any]]] = _NOTHING
+        self,
+        store: Store,
+        directory: Path,
+        *,
+        instead: Mapping[type[Command[Any]], Callable[[Any], Awaitable[Any]]] = _NOTHING,
     ) -> None:
-        self._database = database
+        self._store = store
         self._instead = instead
-        self.path = database.path.parent / SOCKET
+        self.path = directory / SOCKET
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -113,9 +118,9 @@ class StoreServer:
             if type(request) in self._instead:
                 result = await self._instead[type(request)](request)
             elif isinstance(request, Command):
-                result = await self._database.execute(request)
+                result = await self._store.execute(request)
             else:
-                result = await self._database.ask(request)
+                result = await self._store.ask(request)
         except ChatModeratorError as error:
             answer = [number, None, [type(error).__name__, *map(str, error.args)]]
         except Exception as error:

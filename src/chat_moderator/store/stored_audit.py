@@ -1,4 +1,4 @@
-"""The audit in the embedded database."""
+"""The audit in a store, whichever it is."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from chat_moderator.store.retention import Compact, EraseAuthor
 from chat_moderator.types import Appended, Record
 
 
-class SqliteAudit:
+class StoredAudit:
     """Implements `AuditStore` on a store."""
 
     def __init__(self, store: Store) -> None:
@@ -27,7 +27,7 @@ class SqliteAudit:
         return await self._store.ask(RecordsAfter(seq=seq, limit=limit, client=client))
 
     async def erase(self, author_id: str, *, platform: str | None = None) -> int:
-        """See `AuditStore.erase`; afterwards no trace is left in free pages or the log."""
+        """See `AuditStore.erase`; afterwards SQLite keeps no trace in free pages or the log."""
         changed = await self._store.execute(EraseAuthor(author_id=author_id, platform=platform))
         await self._store.ask(Compact())
         return changed
