@@ -54,10 +54,12 @@ def encoder_parts() -> dict[str, str]:
     weights = ENCODER / "encoder.npz"
     with np.load(weights, allow_pickle=False) as stored:
         (pieces, dimensions), width = stored["table"].shape, len(stored["first_0_bias"])
+        context = len(stored["context_bias"])
     return _described(ENCODER / "encoder.json", "encoder") | {
         "pieces": f"{pieces:,}",
         "dimensions": str(dimensions),
         "width": str(width),
+        "context": str(context),
         "size": f"{weights.stat().st_size / 1e6:.1f}",
     }
 

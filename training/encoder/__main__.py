@@ -47,7 +47,7 @@ def main(  # noqa: PLR0917 - a command line
     soft: Annotated[
         list[Path] | None, typer.Option(help="A teacher's answers; may be given again. With none, labels alone teach.")
     ] = None,
-    epochs: Annotated[int, typer.Option()] = 4,
+    epochs: Annotated[int, typer.Option()] = 8,
     threads: Annotated[int, typer.Option(help="On a busy machine one is faster than two.")] = 2,
     *,
     share_alike: Annotated[bool, typer.Option(help="Also learn from sets under share-alike licences.")] = True,
