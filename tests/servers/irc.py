@@ -41,10 +41,9 @@ SETTINGS: Final = """
 <bind address="127.0.0.1" port="{secure}" type="clients" ssl="clients">
 <connect name="guarded" parent="everybody" allow="*" port="{guarded}" password="let me in">
 <connect name="changed" parent="everybody" allow="*" port="{changed}" password="another">
-<connect name="everybody" allow="*" port="{people},{secure}"
-  timeout="30" pingfreq="3600" maxchans="1000"
-  threshold="100000" commandrate="1" fakelag="off" recvq="1M" hardsendq="16M" softsendq="16M" localmax="1000" globalmax="1000" resolvehostnames="no"
-  useident="no" limit="5000">
+<connect name="everybody" allow="*" port="{people},{secure}" timeout="30" pingfreq="3600" maxchans="1000"
+  threshold="100000" commandrate="1" fakelag="off" recvq="1M" hardsendq="16M" softsendq="16M" localmax="1000"
+  globalmax="1000" resolvehostnames="no" useident="no" limit="5000">
 <class name="all" commands="*" usermodes="*" chanmodes="*" privs="*">
 <type name="all" classes="all">
 <oper name="owner" password="oper" host="*@*" type="all" maxchans="1000">
@@ -261,6 +260,9 @@ class IrcPlatform:
         masks = [line.params[2].removeprefix("m:") for line in answers if line.command == "367"]
         sources = {name: f"{name}!{name[:10]}@127.0.0.1" for name in sorted(self.people)}
         return [name for name, source in sources.items() if any(fnmatchcase(source, mask) for mask in masks)]
+
+    def kicked(self) -> list[str]:
+        return [line.params[1] for line in self.owner.heard("KICK", self.channels["general"])]
 
     def fail(self, status: int, *, retry_after: float | None = None) -> None:
         raise AssertionError("nothing is answered with a status")

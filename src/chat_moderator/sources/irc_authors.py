@@ -55,6 +55,17 @@ class IrcAuthors:
         users = [user for user in session.state.users.values() if author.id in {user.account, user.userhost()}]
         return next((user for user in users if user.nickname == author.name), users[0] if users else None)
 
+    async def nick(self, session: IrcSession, author: Author) -> str:
+        """By which nick an author can be written to now; empty for one who has left the network."""
+        user = self.find(session, author)
+        if user is not None:
+            return str(user.nickname)
+        known = self.userhost(session, author)
+        for line in await session.ask("WHOIS", author.name):  # in none of our channels any more
+            if line.command == "311" and known and f"{line.params[2]}@{line.params[3]}" == known:
+                return author.name
+        return ""
+
     def userhost(self, session: IrcSession, author: Author) -> str:
         """The `user@host` of an author; empty where it is not known (any more)."""
         user = self.find(session, author)

@@ -65,11 +65,11 @@ class IrcEnforcer:
     async def reply(self, message: Message, *, text: str) -> None:
         """Sends the author a notice, by whatever nick; skipped for one who has left, or takes none."""
         session = await self._client.session()
-        user = self._authors.find(session, message.author)
-        if user is None:
+        nick = await self._authors.nick(session, message.author)
+        if not nick:
             raise SkippedError("the author has left")
-        for piece in pieces(text, session.room("NOTICE", user.nickname), LINES):
-            answers = await session.ask("NOTICE", user.nickname, piece)
+        for piece in pieces(text, session.room("NOTICE", nick), LINES):
+            answers = await session.ask("NOTICE", nick, piece)
             if has_refused(answers, "401", "406"):
                 raise SkippedError("the author has left")
             refused = has_refused(answers, "404", "477", "486", "531", "716", "717")
