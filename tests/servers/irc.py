@@ -99,6 +99,9 @@ class Person:
         self.send(*modes)
         self.collect()
 
+    def close(self) -> None:
+        self._socket.close()
+
     def send(self, *lines: str) -> None:
         self._socket.sendall("".join(f"{line}\r\n" for line in lines).encode())
 
@@ -177,7 +180,7 @@ class IrcPlatform:
         self.hold_calls.set()
         self.held = 0
         self.port = 0
-        self.silent = False
+        self.frozen: set[asyncio.StreamWriter] = set()  # whose server says nothing any more
         for channel in self.channels.values():
             self.owner.join(channel)
             self.owner.collect(f"MODE {channel} +w o:{self.nick}*!*@*")
@@ -244,6 +247,10 @@ class IrcPlatform:
     async def disconnect(self) -> None:
         for writer in self.lines:
             writer.transport.abort()
+
+    def freeze(self) -> None:
+        """The server falls silent on the connection that stands."""
+        self.frozen |= self.lines
 
     def texts(self, channel: str = "general") -> list[str]:
         return [line.params[1] for line in self.owner.heard("PRIVMSG", self.channels[channel])]
@@ -321,7 +328,7 @@ class IrcPlatform:
 
     async def _in(self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await upstream.read(65536):
-            if not self.silent:
+            if writer not in self.frozen:
                 writer.write(data)
                 await writer.drain()
 

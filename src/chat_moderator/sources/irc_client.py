@@ -107,6 +107,7 @@ class IrcClient:
         self._listener: Listener | None = None
         self._pause = 0.0
         self._not_before = 0.0
+        self._freed = asyncio.Event()
         self.refusal = ""
 
     async def session(self) -> IrcSession:
@@ -212,6 +213,9 @@ class IrcClient:
         if not past and self._places is not None:
             with contextlib.suppress(IndexError, ValueError):
                 self._places.heard(line)
+        gone = line.hostmask.nickname if line.command in {"QUIT", "NICK"} and line.source else ""
+        if gone and session.state.casefold_equals(gone, self._config.nick):
+            self._freed.set()
         if self._listener is not None:
             await self._listener.hear(session, line, past=past)
 
@@ -229,7 +233,10 @@ class IrcClient:
             )
             if not taken:
                 return
-            await asyncio.sleep(REGAIN)
+            self._freed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REGAIN):
+                    await self._freed.wait()
             with contextlib.suppress(TransientError):
                 await session.ask("NICK", wanted)
 

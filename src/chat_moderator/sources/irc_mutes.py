@@ -21,7 +21,7 @@ from chat_moderator.types import now
 log = logging.getLogger(__name__)
 
 PLACE: Final = "timeouts"
-PAUSE: Final = 30.0
+PAUSE: Final = 5.0
 """Seconds after a failure before it is tried again."""
 
 
@@ -88,6 +88,7 @@ class IrcMutes:
         async with self._turn:
             mute = self._kept.get((channel, author))
             if mute is not None:
+                await self._client.session()
                 self._client.places.demand(channel)
                 await self._set("-", mute)
                 await self._keep((channel, author), None)
