@@ -1,6 +1,8 @@
 """IRC beyond the contract: names, numbers, what stands against joining, and what its servers have or lack."""
 
 import asyncio
+import re
+import tomllib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -20,6 +22,7 @@ from chat_moderator.testing.doubles import JournalIntake
 from chat_moderator.testing.factories import make_message, make_record
 from chat_moderator.testing.sources import connected, said
 from chat_moderator.types import Author, Message, Outcome, OutcomeState, Verdict, now
+from tests.docs.blocks import ROOT
 from tests.servers.irc import PASSWORD, IrcPlatform, Person, irc_server, ircd, person
 from tests.servers.irc_modern import ACCOUNT, CHANNEL, MODERATORS, SECRET, ModernIrc, modern_irc
 from tests.servers.ngircd import ngircd
@@ -125,6 +128,18 @@ def test_names_are_made_of_what_the_server_tells() -> None:
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         source({"server": "irc://127.0.0.1", "nick": "moderator", "channels": ["#general"]}, **settings)
+
+
+@pytest.mark.parametrize("page", ["moderator.toml", "docs/guides/irc.md"])
+def test_the_documented_settings_make_a_connection(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    found = re.search(r'(#?)\[\[sources\]\]\n#?type = "irc"\n(.*?)\n\n', text, re.DOTALL)
+    assert found is not None
+    table = tomllib.loads(re.sub(f"^{found[1]}", "", found[2], flags=re.MULTILINE))
+    table["channels"] = table["channels"] or ["#general"]
+    if page == "moderator.toml":
+        assert set(table) - {"type"} == {field.name for field in msgspec.structs.fields(Config)}
+    assert source(table)
 
 
 def test_nothing_in_a_message_looks_like_a_part_of_its_alert() -> None:
@@ -269,6 +284,15 @@ async def test_only_operators_of_the_moderators_channel_are_obeyed(irc: IrcPlatf
         assert [(seq, approve) for seq, approve, _ in intake.resolved] == [(10, False)]
         assert "mia (mia@127.0.0.1)" in intake.resolved[0][2]
         await until(lambda: "Denied by mia" in irc.texts("moderators")[-1])
+
+
+async def test_who_takes_the_nick_of_the_connection_is_judged(irc: IrcPlatform) -> None:
+    squatter = Person(irc.nick, ircd().people)
+    squatter.join("#general")
+    async with connected(irc) as (_, intake):
+        squatter.say("#general", "I am not the moderator")
+        assert await intake.texts(1) == ["I am not the moderator"]
+    squatter.close()
 
 
 async def test_a_nick_in_use_is_said_and_taken_once_it_is_free(irc: IrcPlatform) -> None:

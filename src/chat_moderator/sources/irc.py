@@ -96,6 +96,7 @@ class _Reading:
         while True:
             begun = time.monotonic()
             session = await self._client.session()
+            self._intake.report("connection", "")
             self._intake.connected()
             try:
                 await self._catch_up(session, why)
@@ -111,7 +112,7 @@ class _Reading:
             if feeding.done():
                 await feeding
             why = session.reason
-            log.warning("%s; it is made again", why)
+            self._intake.report("connection", f"{why}; it is made again")
             pause = 0.0 if time.monotonic() - begun > STEADY else min(2 * pause + 1.0, LONGEST_PAUSE)
             await asyncio.sleep(pause - 1.0 if pause else 0.0)  # the first time at once
 
@@ -166,7 +167,7 @@ class _Reading:
         if self._held is not None:
             self._held.append(message)
             return
-        self._since = at
+        self._since = min(at, now())
         await self._pending.put(message)
 
     def _begin(self, session: IrcSession) -> None:
@@ -180,7 +181,7 @@ class _Reading:
         state, tags, nick = session.state, line.tags or {}, line.hostmask.nickname
         text = written(line.params[1])
         author, userhost = self._authors.of(session, line, channel, past=past)
-        own = state.is_me(nick) or state.casefold_equals(nick, self._config.nick)
+        own = state.is_me(nick) or (past and userhost == f"{state.username}@{state.hostname}")
         if not text or not author.id or own:
             return None
         if self._config.exempts(

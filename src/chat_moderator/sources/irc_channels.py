@@ -1,6 +1,7 @@
 """The channels of an IRC connection: joins them, says why it cannot, and comes back after a kick."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -9,6 +10,8 @@ from irctokens.line import Line
 
 from chat_moderator.errors import PermanentError, TransientError
 from chat_moderator.sources.irc_session import IrcSession
+
+log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 10
 """Channels that one line joins."""
@@ -78,7 +81,9 @@ class IrcChannels:
             while missing := [name for name in self._keys if not self._session.state.has_channel(name)]:
                 try:
                     await self.join(missing)
-                except TransientError:
+                except TransientError as problem:
+                    log.info("channels wait to be joined again: %s", problem)
+                if self._session.ended.is_set():
                     return
                 if any(not self._session.state.has_channel(name) for name in missing):
                     await asyncio.sleep(AGAIN)

@@ -1,6 +1,7 @@
 """Acts in IRC, as far as its server lets anybody: silences, kicks, redacts, tells, alerts."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -72,6 +73,7 @@ class IrcEnforcer:
             answers = await session.ask("NOTICE", nick, piece)
             if has_refused(answers, "401", "406"):
                 raise SkippedError("the author has left")
+            _slow(answers)
             refused = has_refused(answers, "404", "477", "486", "531", "716", "717")
             if refused is not None:
                 raise SkippedError(f"the author takes no private messages: {refused.params[-1]}")
@@ -144,6 +146,7 @@ class IrcEnforcer:
 
     async def _say(self, session: IrcSession, channel: str, text: str) -> None:
         answers: list[Line] = await session.ask("PRIVMSG", channel, text)
+        _slow(answers)
         if has_refused(answers, "403", "442"):
             raise TransientError(f"IRC channel {channel}: we are not in it for now")
         refused = has_refused(answers, "404")
@@ -153,6 +156,11 @@ class IrcEnforcer:
                 f"IRC channel {channel}: we may not write there ({refused.params[-1]}): let a channel operator write "
                 f"/mode {channel} +v {nick}"
             )
+
+
+def _slow(answers: Sequence[Line]) -> None:
+    if has_refused(answers, "263", "439"):
+        raise TransientError("the IRC server asks to write slower: lower rate")
 
 
 def _redactable(session: IrcSession, message: Message) -> bool:

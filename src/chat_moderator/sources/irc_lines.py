@@ -65,9 +65,9 @@ def moment(tag: str | None) -> datetime | None:
     """The time of a `time` tag; None where there is none, or it is none."""
     try:
         found = datetime.fromisoformat(tag or "")
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return found.astimezone(UTC) if found.tzinfo is not None else None
 
 
 MADE: Final = "~"
@@ -83,4 +83,4 @@ def made_id(channel: str, source: str, at: datetime, text: str, number: int) -> 
 def mask_of(userhost: str) -> str:
     """The mask that stands for an author, whatever the nick: `*!*user@host`."""
     user, _, host = userhost.rpartition("@")
-    return f"*!*{user.lstrip('~')}@{host}"
+    return f"*!*{user.lstrip('~').replace('*', '?')}@{host}"

@@ -73,7 +73,7 @@ class IrcSession:
                 f"IRC server {self._host}: its certificate is not to be trusted ({problem.verify_message}): name the "
                 "server as the certificate does, or its authority's file in certificate_authority"
             ) from problem
-        except (OSError, TimeoutError) as problem:
+        except (OSError, TimeoutError, UnicodeError) as problem:
             raise TransientError(f"IRC server {self._host} cannot be reached: {type(problem).__name__}") from problem
 
     async def next(self) -> Line:
