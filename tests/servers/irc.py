@@ -72,7 +72,9 @@ class Ircd:
         modules = "\n".join(f'<module name="{name}">' for name in MODULES.split())
         settings = self.directory / "inspircd.conf"
         settings.write_text(SETTINGS.format(directory=self.directory, **ports) + modules + "\n")
-        command = ["/usr/sbin/inspircd", "--config", str(settings), "--nofork", "--nopid", "--nolog", "--runasroot"]
+        # From elsewhere, since where it is installed the system may let it read no other settings than its own.
+        program = shutil.copy("/usr/sbin/inspircd", self.directory)
+        command = [program, "--config", str(settings), "--nofork", "--nopid", "--nolog", "--runasroot"]
         self.process = ServerProcess(command, self.people, self.directory / "log")
 
 

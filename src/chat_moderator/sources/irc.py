@@ -16,7 +16,7 @@ from chat_moderator.sources.irc_authors import OPERATORS, IrcAuthors, modes_of
 from chat_moderator.sources.irc_client import IrcClient, IrcConfig
 from chat_moderator.sources.irc_enforcer import IrcEnforcer
 from chat_moderator.sources.irc_history import OVERLAP, IrcHistory
-from chat_moderator.sources.irc_lines import made_id, moment, written
+from chat_moderator.sources.irc_lines import cut, made_id, moment, written
 from chat_moderator.sources.irc_session import IrcSession
 from chat_moderator.types import Message, Struct, now
 
@@ -186,7 +186,7 @@ class _Reading:
             return None
         if self._config.exempts(
             authors=(author.id, author.name, userhost),
-            channels=(channel, channel.lstrip("#&+!")),
+            channels=_names(channel),
             roles=author.roles,
             bot=any(key.rpartition("/")[2] == "bot" for key in tags),
         ):
@@ -218,8 +218,8 @@ class _Reading:
             self._begin(session)
         since = self._from
         if since is not None:
-            read = [name for name in self._client.channels if name != self._client.moderators]
-            there = [name for name in read if session.state.has_channel(name)]
+            read = [name for name in self._client.channels if not self._config.exempts(channels=_names(name))]
+            there = [name for name in read if name != self._client.moderators and session.state.has_channel(name)]
             missed = [name for name in there if not await self._history.read(session, name, since)]
             if missed:
                 self._intake.gap(f"{why}, and IRC sends nothing again: {', '.join(missed)}")
@@ -243,10 +243,15 @@ class _Reading:
     async def _resolve(self, command: _Command) -> None:
         said = await self._intake.resolve(command.seq, approve=command.approve, moderator=command.moderator)
         try:
-            session = await self._client.session()
-            await session.say("PRIVMSG", self._client.moderators, said)
+            session, channel = await self._client.session(), self._client.moderators
+            await session.ask("PRIVMSG", channel, cut(said, session.room("PRIVMSG", channel)))
         except (PermanentError, TransientError) as problem:
             log.warning("a moderator got no answer: %s", problem)
 
     async def _keep(self, at: datetime) -> None:
         await self._intake.keep(BOOKMARK, f"{at.timestamp():.3f}")
+
+
+def _names(channel: str) -> tuple[str, str]:
+    """How the operator may name a channel: with its sign, or without."""
+    return channel, channel.lstrip("#&+!")

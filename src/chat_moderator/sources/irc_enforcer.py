@@ -145,10 +145,10 @@ class IrcEnforcer:
             raise PermanentError(f"IRC channel {message.channel}: the server does not kick: {refused.params[-1]}")
 
     async def _say(self, session: IrcSession, channel: str, text: str) -> None:
-        answers: list[Line] = await session.ask("PRIVMSG", channel, text)
-        _slow(answers)
-        if has_refused(answers, "403", "442"):
+        if not session.state.has_channel(channel):
             raise TransientError(f"IRC channel {channel}: we are not in it for now")
+        answers = await session.ask("PRIVMSG", channel, text)
+        _slow(answers)
         refused = has_refused(answers, "404")
         if refused is not None:
             nick = session.state.nickname

@@ -26,6 +26,9 @@ ANSWER: Final = 30.0
 LONGEST_LINE: Final = 16_384
 """Bytes of a line with its tags; the protocol's own limit is half of it."""
 
+ALIVE: Final = "alive"
+"""What a ping says that asks only for a sign of life."""
+
 REPLAYED: Final = frozenset({"chathistory", "znc.in/playback"})
 """Kinds of batches that hold what was said before."""
 
@@ -105,11 +108,6 @@ class IrcSession:
             raise PermanentError(f"this cannot be said in IRC: {problem}") from problem
         self._writer.write(f"{text}\r\n".encode(errors="replace"))
 
-    async def say(self, command: str, *params: str) -> None:
-        """Sends a line in its turn."""
-        await self._pace.wait(1)
-        self.write(command, *params)
-
     async def ask(self, command: str, *params: str) -> list[Line]:
         """Sends a line in its turn, and gives what the server says before it answers the ping that follows."""
         async with self._turn:
@@ -175,11 +173,12 @@ class IrcSession:
                 if self._fence is None or past:
                     continue
                 token, answers, done = self._fence
-                if line.command == "PONG" and line.params[-1:] == [token]:
-                    if not done.done():
-                        done.set_result(None)
-                elif line.command not in {"PRIVMSG", "PONG"}:
+                if line.command != "PONG":
                     answers.append(line)
+                elif line.params[-1:] == [token] and not done.done():
+                    done.set_result(None)
+                elif line.params[-1:] != [ALIVE]:  # the answer to an earlier line, which came too late
+                    answers.clear()
         except TransientError as problem:
             self.close(str(problem))
         except asyncio.CancelledError:
@@ -201,7 +200,7 @@ class IrcSession:
                     ) from problem
                 asked = True
                 if self.state.registered:
-                    self.write("PING", "alive")
+                    self.write("PING", ALIVE)
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as problem:
                 said = f": {self.reason}" if self.reason else ""
                 raise TransientError(f"the connection to IRC server {self._host} was lost{said}") from problem
