@@ -73,7 +73,7 @@ class Ircd:
         settings = self.directory / "inspircd.conf"
         settings.write_text(SETTINGS.format(directory=self.directory, **ports) + modules + "\n")
         # From elsewhere, since where it is installed the system may let it read no other settings than its own.
-        program = shutil.copy("/usr/sbin/inspircd", self.directory)
+        program = str(shutil.copy("/usr/sbin/inspircd", self.directory))
         command = [program, "--config", str(settings), "--nofork", "--nopid", "--nolog", "--runasroot"]
         self.process = ServerProcess(command, self.people, self.directory / "log")
 
@@ -219,6 +219,7 @@ class IrcPlatform:
         channel: str = "general",
         reply_to: str = "",
         command: str = "PRIVMSG",
+        tags: str = "",
     ) -> str:
         name = self.channels[channel]
         if own:
@@ -228,7 +229,7 @@ class IrcPlatform:
         who = self.member("beep" if bot else author, channel)
         if "moderator" in roles:
             self.owner.collect(f"MODE {name} +h {who.nick}")
-        tags = f"@+draft/reply={reply_to} " if reply_to else ""
+        tags = f"@+draft/reply={reply_to} " if reply_to else tags
         return who.say(name, text, command, tags)
 
     async def say_nothing(self) -> None:

@@ -74,7 +74,7 @@ async def ngircd() -> AsyncIterator[NgircdPlatform]:
     settings = directory / "ngircd.conf"
     settings.write_text(SETTINGS.format(port=port))
     directory.chmod(0o755)
-    command = [shutil.copy("/usr/sbin/ngircd", directory), "--nodaemon", "--config", str(settings)]
+    command = [str(shutil.copy("/usr/sbin/ngircd", directory)), "--nodaemon", "--config", str(settings)]
     process = await asyncio.to_thread(ServerProcess, command, port, directory / "log")
     platform = await asyncio.to_thread(NgircdPlatform, port)
     try:

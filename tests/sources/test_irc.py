@@ -248,6 +248,12 @@ async def test_acts_on_the_author_and_not_on_who_took_the_nick(irc: IrcPlatform)
             ada.channels.discard("#general")
 
 
+async def test_nobody_makes_himself_a_bot(irc: IrcPlatform) -> None:
+    async with connected(irc) as (_, intake):
+        await irc.say("beep", tags="@+draft/bot;+bot=1 ")
+        assert await intake.texts(1) == ["beep"]
+
+
 async def test_who_left_is_told_nothing(irc: IrcPlatform) -> None:
     async with connected(irc) as (enforcer, intake):
         assert isinstance(enforcer, Irc)
@@ -545,6 +551,14 @@ async def test_odd_lines_stop_nothing(modern: ModernIrc, line: bytes) -> None:
         modern.send(line)
         modern.say("still read")
         assert await intake.texts(1) == ["still read"]
+
+
+async def test_a_server_that_cannot_be_reached_is_tried_again(irc: IrcPlatform) -> None:
+    platform = Modern(ModernIrc())
+    for server in ("irc://127.0.0.1:9", f"irc://{'x' * 70}.example"):
+        with pytest.raises(TransientError, match="cannot be reached"):
+            async with connected(platform, server=server):  # type: ignore[arg-type]
+                pass
 
 
 async def test_acts_without_reading(irc: IrcPlatform) -> None:

@@ -188,7 +188,9 @@ class _Reading:
             authors=(author.id, author.name, userhost),
             channels=_names(channel),
             roles=author.roles,
-            bot=any(key.rpartition("/")[2] == "bot" for key in tags),
+            bot=any(
+                key.rpartition("/")[2] == "bot" for key in tags if not key.startswith("+")
+            ),  # + is the author's own
         ):
             return None
         return Message(

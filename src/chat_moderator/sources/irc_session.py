@@ -8,15 +8,12 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from chat_moderator.errors import MissingExtraError, PermanentError, TransientError
+from ircstates.server import Server
+from irctokens.line import Line, build, tokenise
+
+from chat_moderator.errors import PermanentError, TransientError
 from chat_moderator.sources.irc_limits import Pace
 from chat_moderator.sources.irc_lines import LINE, cut, unbroken
-
-try:
-    from ircstates.server import Server
-    from irctokens.line import Line, build, tokenise
-except ImportError as problem:
-    raise MissingExtraError("source 'irc'", "irc") from problem
 
 log = logging.getLogger(__name__)
 
