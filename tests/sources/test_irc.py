@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat_moderator.errors import ConfigError, PermanentError, SkippedError, TransientError
@@ -59,8 +59,8 @@ class Modern:
         }
 
 
-def source(settings: dict[str, Any], **more: Any) -> Irc:
-    return Irc(msgspec.convert(settings | more, Config))
+def source(table: dict[str, Any], **more: Any) -> Irc:
+    return Irc(msgspec.convert(table | more, Config))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,7 @@ def test_what_people_read(line: str, text: str) -> None:
     assert written(line) == text
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(8, 500))
 def test_a_text_is_cut_between_characters(text: str, size: int) -> None:
     short = cut(text, size)
@@ -88,6 +89,7 @@ def test_a_text_is_cut_between_characters(text: str, size: int) -> None:
     assert short == text or short.endswith("…")
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(8, 60), st.integers(1, 4))
 def test_pieces_fit_into_lines(text: str, size: int, most: int) -> None:
     parts = pieces(text, size, most)
