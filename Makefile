@@ -10,6 +10,7 @@ run: .venv/installed ## start the moderator: chat room and API on one port of 12
 
 test: .venv/installed-dev ## all tests, installing what they need
 	@scripts/browser
+	@scripts/ircd
 	@scripts/node
 	$(BIN)/pytest $(ARGS)
 

@@ -13,6 +13,7 @@ import pytest
 from chat_moderator import config, registry
 from tests.cli.commands import Done, command
 from tests.servers.discord import DiscordPlatform, discord_server
+from tests.servers.irc import PASSWORD, IrcPlatform, irc_server
 from tests.servers.matrix import Person, homeserver
 from tests.servers.slack import SECRET, SlackPlatform, slack_server
 from tests.servers.telegram import TOKEN as TELEGRAM_TOKEN
@@ -193,3 +194,27 @@ def test_telegram_says_that_the_bot_reads_too_little(monkeypatch: pytest.MonkeyP
         assert done.code == 1
         assert "/setprivacy" in done.out
         assert TELEGRAM_TOKEN not in done.out + done.err
+
+
+@pytest.fixture
+def irc() -> Iterator[IrcPlatform]:
+    yield from served(irc_server)
+
+
+def test_irc_is_written_so_that_it_can_be_served(
+    irc: IrcPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("IRC_SERVER_PASSWORD", PASSWORD)
+    answers = {"server": irc.settings["server"], "nick": irc.nick, "channels": "#general,#random"}
+    given = [part for pair in answers.items() for part in ("--set", "=".join(pair))]
+    done = command("init", "irc", *given)
+    assert (done.code, done.err) == (0, "")
+    text = (tmp_path / "moderator.toml").read_text()
+    assert PASSWORD not in text + done.out
+    source = dict(config.read(tmp_path / "moderator.toml").sources[0])
+    kind, own = registry.configure("source", source.pop("type"), source, path="sources[0]")
+    assert kind(own)
+    irc.owner.collect(f"MODE #general -w o:{irc.nick}*!*@*")
+    done = command("init", "irc", *given, "--yes", "--name", "other")
+    assert done.code == 1
+    assert f"/mode #general +o {irc.nick}" in done.out

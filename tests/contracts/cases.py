@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from chat_moderator.testing.sources import Platform
 from chat_moderator.testing.webhooks import WebhookCase
 from tests.servers.discord import DiscordInteractions, discord_server
+from tests.servers.irc import irc_server
 from tests.servers.matrix import matrix_server
 from tests.servers.slack import SlackButtons, SlackEvents, slack_server
 from tests.servers.telegram import TelegramUpdates, telegram_server
@@ -13,6 +14,7 @@ from tests.servers.twitch import TwitchEvents, twitch_server
 
 PLATFORMS: dict[str, Callable[[], AbstractAsyncContextManager[Platform]]] = {
     "discord": discord_server,
+    "irc": irc_server,
     "matrix": matrix_server,
     "slack": slack_server,
     "telegram": telegram_server,

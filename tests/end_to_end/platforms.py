@@ -23,12 +23,14 @@ class Moderated:
 
     started: ClassVar[list[Running]] = []
 
-    def __init__(self, directory: Path, table: dict[str, Any], environment: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, table: dict[str, Any], environment: dict[str, str], *, actions: str = POLICY
+    ) -> None:
         self.directory = directory
         self.environment = environment
         self.settings = directory / "moderator.toml"
         lines = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in table.items()]
-        self.settings.write_text("[[sources]]\n" + "\n".join(lines) + "\n\n" + POLICY)
+        self.settings.write_text("[[sources]]\n" + "\n".join(lines) + "\n\n" + actions)
         self.port = free_port()
         self.running: Running | None = None
 

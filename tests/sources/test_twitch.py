@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from chat_moderator.actions.hold import HoldAction
 from chat_moderator.errors import ConfigError, PermanentError, RefusedError, TransientError
+from chat_moderator.sources.commands import commanded
 from chat_moderator.sources.twitch import Config, Twitch
-from chat_moderator.sources.twitch_enforcer import alert_of, commanded
+from chat_moderator.sources.twitch_enforcer import alert_of
 from chat_moderator.sources.twitch_setup import TwitchSetup
 from chat_moderator.testing.doubles import JournalIntake
 from chat_moderator.testing.factories import make_message, make_record

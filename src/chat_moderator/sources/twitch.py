@@ -12,8 +12,9 @@ import msgspec
 
 from chat_moderator.errors import ConfigError, PermanentError, RefusedError, TransientError
 from chat_moderator.protocols import Intake
+from chat_moderator.sources.commands import commanded
 from chat_moderator.sources.twitch_api import BOT_SCOPE, REFUSED_TOKEN, RefusalError, TwitchConfig
-from chat_moderator.sources.twitch_enforcer import TwitchEnforcer, commanded
+from chat_moderator.sources.twitch_enforcer import TwitchEnforcer
 from chat_moderator.sources.twitch_events import AUTOMOD, CHAT, Envelope, Event, message_of
 from chat_moderator.sources.twitch_socket import EventSocket
 from chat_moderator.sources.webhooks import WINDOW, check_sha256, read

@@ -1,7 +1,6 @@
 """Acts on Twitch through its Web API."""
 
 import logging
-import re
 from collections import OrderedDict
 from datetime import timedelta
 from http import HTTPStatus
@@ -21,8 +20,6 @@ DELETABLE: Final = timedelta(hours=6)
 LONGEST_TIMEOUT: Final = timedelta(days=14)
 RELEASED: Final = 10_000
 """Released messages that are remembered, lest one is shown twice, or judged again when AutoMod lets it go."""
-
-_COMMAND: Final = re.compile(r"\s*!(undo|confirm)\s+([0-9]{1,18})\s*", re.IGNORECASE)
 
 
 class TwitchEnforcer:
@@ -177,12 +174,6 @@ def alert_of(record: Record) -> str:
     quoted = " ".join(message.text.split())
     room = LIMIT - len(head) - len(tail) - 4
     return f"{head} | {quoted if len(quoted) <= room else f'{quoted[: room - 2]} …'}{tail}"
-
-
-def commanded(text: str) -> tuple[int, bool] | None:
-    """The record and whether it was approved; None for what is no command."""
-    found = _COMMAND.fullmatch(text)
-    return (int(found[2]), found[1].lower() == "undo") if found else None
 
 
 def _uuid(identifier: str) -> UUID:

@@ -19,7 +19,7 @@ from chat_moderator.testing.doubles import JournalIntake
 from chat_moderator.testing.factories import make_record
 from chat_moderator.types import Message, Outcome, OutcomeState, Verdict, now
 
-CONNECTS, TIMEOUT, LIMITS, REPLAYS, HISTORY, BOTS, ROLES, PRIVATE, PRESSES, ROOMS, REVOKES, FINAL = (
+CONNECTS, TIMEOUT, LIMITS, REPLAYS, HISTORY, BOTS, ROLES, PRIVATE, PRESSES, ROOMS, REVOKES, FINAL, LASTING = (
     "connects",  # keeps a connection that can be lost; others are called
     "timeout",  # can keep an author from writing, and undo it
     "limits",  # answers 429 with a time to wait, and 5xx
@@ -32,6 +32,7 @@ CONNECTS, TIMEOUT, LIMITS, REPLAYS, HISTORY, BOTS, ROLES, PRIVATE, PRESSES, ROOM
     "rooms",  # permissions differ by channel
     "revokes",  # refuses a token
     "final",  # lets nobody change what was written
+    "lasting",  # and takes nothing back that was shown: nothing can be deleted or held
 )
 """What a platform may have, the words of `Platform.can`."""
 
@@ -283,8 +284,14 @@ async def catches_up_after_a_restart(platform: Platform) -> None:
 
 
 async def deletes_and_counts_already_gone_as_success(platform: Platform) -> None:
-    """Twice is the same as once, an edited one goes too, and the neighbours stay."""
+    """Twice is the same as once, an edited one goes too, and the neighbours stay; or it is left undone and said so."""
     async with acting(platform) as (enforcer, intake):
+        if LASTING in platform.can:
+            message = await said(platform, intake)
+            with pytest.raises(SkippedError):
+                await enforcer.delete(message, reason="test")
+            assert platform.texts() == ["hello"]
+            return
         identifier = await platform.say("delete me")
         await platform.say("keep me")
         if FINAL not in platform.can:
@@ -298,6 +305,8 @@ async def deletes_and_counts_already_gone_as_success(platform: Platform) -> None
 
 async def deletes_many_at_once(platform: Platform) -> None:
     """Thirty deletions that come together are all done."""
+    if LASTING in platform.can:
+        return
     async with acting(platform) as (enforcer, intake):
         for number in range(30):
             await platform.say(f"message {number}")
@@ -340,6 +349,11 @@ async def releases_what_was_held(platform: Platform) -> None:
     """What was taken out of sight is seen again with its author's name, once; or it says that it cannot."""
     async with acting(platform) as (enforcer, intake):
         message = await said(platform, intake, "let me through")
+        if LASTING in platform.can:
+            with pytest.raises(SkippedError):
+                await enforcer.release(message)
+            assert platform.texts() == ["let me through"]
+            return
         await enforcer.delete(message, reason="test")
         assert platform.texts() == []
         try:
@@ -396,8 +410,12 @@ async def says_which_permission_is_missing(platform: Platform) -> None:
     async with acting(platform) as (enforcer, intake):
         message = await said(platform, intake)
         platform.forbid()
+        if LASTING in platform.can:
+            acting_call = enforcer.timeout(message, length=timedelta(minutes=10), reason="test")
+        else:
+            acting_call = enforcer.delete(message, reason="test")
         with pytest.raises(PermanentError, match=r"[Pp]ermission|scope|power|operator|moderator|admin"):
-            await enforcer.delete(message, reason="test")
+            await acting_call
         await said(platform, intake, "still read")
 
 
