@@ -127,9 +127,9 @@ async def test_every_bad_frame_is_answered_with_its_place_and_the_connection_goe
         assert (conflict["status"], conflict["ref"], conflict["field"]) == (409, "b", "messages[0]")
 
 
-async def test_frames_beyond_64_kb_end_the_connection(gateway: Gateway) -> None:
+async def test_frames_beyond_128_kb_end_the_connection(gateway: Gateway) -> None:
     async with gateway.connect("/v1/stream") as client:
-        await client.send("x" * (64 * 1024 + 1))
+        await client.send("x" * (128 * 1024 + 1))
         assert await closed_with(client) == 1009
 
 

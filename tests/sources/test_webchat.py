@@ -17,7 +17,7 @@ from chat_moderator.store.audit import RecordsAfter
 from chat_moderator.store.database import Database
 from chat_moderator.store.reviews import ListReviews, ResolveReview, ReviewState
 from chat_moderator.testing.doubles import CountingObserver, WordClassifier
-from chat_moderator.types import Message, Record, Verdict
+from chat_moderator.types import Author, Message, Record, Verdict
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def chat(
 
 
 def message(text: str, identifier: str = "m1", name: str = "ada") -> Message:
-    return message_of("lobby", identifier, "u1", name, text)
+    return message_of("lobby", identifier, Author("u1", name), text)
 
 
 async def records(store: Database) -> list[Record]:
