@@ -307,9 +307,9 @@ class Client:
         posted = self._unsent.get(frame.ref)
         if posted is None:
             if frame.status in _FINAL:
-                error = MessageRefusedError(frame.status, frame.detail)
-                self._end(frame.status, frame.detail)
-                self._tell(self._on_error, error)
+                if not callable(self._token):  # a function may have a better one next time
+                    self._end(frame.status, frame.detail)
+                self._tell(self._on_error, MessageRefusedError(frame.status, frame.detail))
         elif frame.retry_after:
             posted.over = None
             loop = asyncio.get_running_loop()

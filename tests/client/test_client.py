@@ -3,17 +3,21 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from chat_moderator.client import Client, Decision, MessageRefusedError
 from chat_moderator.gateway import stream
 from chat_moderator.store.audit import RecordsAfter
 from chat_moderator.store.database import Database
 from chat_moderator.store.keys import KeyLimits, LimitKey
-from chat_moderator.types import Role
+from chat_moderator.store.tickets import SignTicket, Ticket
+from chat_moderator.types import Author, Message, Role
 from tests.client.peers import CONSOLE, PEERS, MakePeer, Refused
 from tests.gateway.serving import Gateway, gateway_on, message
 from tests.running import Running, free_port
@@ -103,6 +107,44 @@ async def test_a_key_that_is_revoked_meanwhile_is_refused_too(gateway: Gateway, 
         assert refused.value.status == 401
 
 
+async def test_a_client_that_gets_tickets_goes_on_when_one_is_over(gateway: Gateway) -> None:
+    made: list[str] = []
+
+    async def ticket() -> str:
+        seconds = (-1.0, 1.5)[len(made)] if len(made) < 2 else 300.0
+        ticket = Ticket(Author("u-17"), time.time() + seconds, "lobby")
+        made.append(await gateway.app.store.ask(SignTicket(key=gateway.ids[Role.CLIENT], ticket=ticket)))
+        return made[-1]
+
+    heard: asyncio.Queue[Decision] = asyncio.Queue()
+    async with Client(gateway.url, token=ticket, deadline=60, on_decision=heard.put_nowait) as client:
+        number = 0
+        while len(made) < 3:
+            number += 1
+            assert (await client.moderate(Message(str(number), "hello", channel="lobby"))).rule == "default"
+            assert (await heard.get()).id == str(number)
+        with pytest.raises(MessageRefusedError, match="channel 'lobby'"):
+            await client.moderate(Message("elsewhere", "hello", channel="other"))
+    assert heard.empty()
+
+
+async def test_a_client_goes_on_where_an_earlier_one_ended(gateway: Gateway) -> None:
+    heard: list[str] = []
+    token = gateway.tokens[Role.CLIENT]
+    async with Client(gateway.url, token=token, deadline=60) as client:
+        await client.moderate(Message("1", "hello"))
+        place = client.place
+    await gateway.post("/v1/moderate", {"messages": [message("2")]}, **gateway.bearer(Role.CLIENT))
+    hear = partial(_note, heard)
+    async with Client(gateway.url, token=token, deadline=60, on_decision=hear, place=place) as client:
+        await client.moderate(Message("3", "hello"))
+    assert heard == ["2", "3"]
+
+
+def _note(heard: list[str], decision: Decision) -> None:
+    heard.append(decision.id)
+
+
 async def test_what_the_server_would_never_take_is_refused_and_the_rest_goes_on(
     gateway: Gateway, connect: MakePeer
 ) -> None:
@@ -150,7 +192,9 @@ async def test_nothing_is_lost_or_doubled_when_the_server_dies_twice_meanwhile(
     tmp_path: Path, connect: MakePeer
 ) -> None:
     total = 120
-    running = Running(tmp_path, free_port())
+    config = tmp_path / "moderator.toml"
+    config.write_text('[queue]\ntype = "embedded"\nlease = 1.0\n')  # what was being judged waits no longer
+    running = Running(tmp_path, free_port(), "--config", str(config))
     await asyncio.to_thread(running.wait_until_ready)
     try:
         async with connect(running.url) as peer:
@@ -159,7 +203,7 @@ async def test_nothing_is_lost_or_doubled_when_the_server_dies_twice_meanwhile(
                 if number in {40, 80}:
                     await peer.until(lambda least=number - 20: len(peer.decisions) > least)  # type: ignore[misc]
                     running.kill()
-                    running = Running(tmp_path, running.port)
+                    running = Running(tmp_path, running.port, "--config", str(config))
             await asyncio.to_thread(running.wait_until_ready)
             await peer.until(lambda: len(peer.decisions) >= total)
             final = await peer.moderate(message("last", "good game"))

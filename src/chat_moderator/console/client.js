@@ -75,7 +75,7 @@ export function connect(
         refuse(one, frame);
       }
     } else if (status && !ready && !wait) {
-      end(frame); // this client is not taken
+      if (!token.call) end(frame); // this client is not taken; a function may have a better token next time
       refuse({ message: frame }, frame);
     }
     flush();
