@@ -193,17 +193,17 @@ def test_a_page_goes_on_when_its_moderator_is_restarted(window: MakeWindow, tmp_
         config = tmp_path / "moderator.toml"
         config.write_text(f'[server]\norigins = ["{own.origin}"]\n{SETTINGS}')
         running = Running(tmp_path, free_port(), "--config", str(config))
-        running.wait_until_ready()
-        own.moderator = running.url
-        ada = window()
-        ada.page.goto(own.page("/client", "<h1>A site</h1>", "script-src * 'unsafe-eval'"))
-        ada.page.evaluate(CLIENT, [own.moderator, INSULT])
-        ada.page.wait_for_function("() => heard.length === 3")
-        running.kill()
-        for number in range(5):
-            ada.page.evaluate("id => client.send({ id, text: 'good game' })", f"while down {number}")
-        running = Running(tmp_path, running.port, "--config", str(config))
         try:
+            running.wait_until_ready()
+            own.moderator = running.url
+            ada = window()
+            ada.page.goto(own.page("/client", "<h1>A site</h1>", "script-src * 'unsafe-eval'"))
+            ada.page.evaluate(CLIENT, [own.moderator, INSULT])
+            ada.page.wait_for_function("() => heard.length === 3")
+            running.kill()
+            for number in range(5):
+                ada.page.evaluate("id => client.send({ id, text: 'good game' })", f"while down {number}")
+            running = Running(tmp_path, running.port, "--config", str(config))
             running.wait_until_ready()
             ada.page.wait_for_function("() => heard.length >= 8", timeout=60_000)
             assert [each[0] for each in ada.page.evaluate("heard")[3:]] == [f"while down {at}" for at in range(5)]

@@ -195,8 +195,8 @@ async def test_nothing_is_lost_or_doubled_when_the_server_dies_twice_meanwhile(
     config = tmp_path / "moderator.toml"
     config.write_text('[queue]\ntype = "embedded"\nlease = 1.0\n')  # what was being judged waits no longer
     running = Running(tmp_path, free_port(), "--config", str(config))
-    await asyncio.to_thread(running.wait_until_ready)
     try:
+        await asyncio.to_thread(running.wait_until_ready)
         async with connect(running.url) as peer:
             for number in range(total):
                 await peer.send(message(str(number), f"good game {number}", channel=f"room-{number % 3}"))
