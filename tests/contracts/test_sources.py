@@ -15,7 +15,7 @@ from chat_moderator.store.database import Database
 from chat_moderator.testing.doubles import JournalIntake
 from chat_moderator.testing.enforcers import CHECKS, Check
 from chat_moderator.testing.factories import make_message
-from chat_moderator.types import Decision, Message, Record
+from chat_moderator.types import Author, Decision, Message, Record
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def enforcer(tmp_path: Path) -> AsyncIterator[Enforcer]:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_enforcer(check: Check, enforcer: Enforcer) -> None:
-    await check(enforcer, message_of("lobby", "m1", "u1", "ada", "hello"))
+    await check(enforcer, message_of("lobby", "m1", Author("u1", "ada"), "hello"))
 
 
 async def test_replay_hands_over_a_file_in_order(tmp_path: Path) -> None:

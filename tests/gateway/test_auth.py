@@ -203,11 +203,13 @@ async def test_an_origin_that_the_operator_names_may_call(tmp_path: Path) -> Non
             assert await receive(window, "history")
 
 
-async def test_the_chat_pages_need_a_key_from_elsewhere_once_there_is_one(keyed: Gateway) -> None:
+async def test_rooms_and_figures_need_a_key_from_elsewhere_once_there_is_one(keyed: Gateway) -> None:
     for headers in ({"x-forwarded-for": "203.0.113.9"}, {"host": "chat.example.org"}):
-        for path in ("/", "/chat", "/chat/chat.js", "/metrics", "/v1/live", "/v1/live/events"):
+        for path in ("/metrics", "/v1/live", "/v1/live/events"):
             assert await status_of(keyed, "GET", path, headers) == 401, path
-            assert await status_of(keyed, "GET", path, headers | keyed.bearer(Role.CLIENT)) in {200, 307}, path
+            assert await status_of(keyed, "GET", path, headers | keyed.bearer(Role.CLIENT)) == 200, path
+        for path in ("/", "/chat", "/chat/chat.js", "/client.js", "/widget.js"):  # they hold nothing secret
+            assert await status_of(keyed, "GET", path, headers) in {200, 307}, path
     assert await status_of(keyed, "WS", "/v1/chat/lobby", {"x-forwarded-for": "203.0.113.9"}) == 401
 
 

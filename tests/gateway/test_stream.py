@@ -55,6 +55,43 @@ async def test_without_a_place_only_new_decisions_come(gateway: Gateway) -> None
         assert await decisions(client, 1) == ["new"]
 
 
+async def test_a_decision_whose_connection_broke_before_it_came_is_not_lost(gateway: Gateway) -> None:
+    async with gateway.connect("/v1/stream") as client:
+        place = await receive(client, "ready")
+        await send(client, {"type": "messages", "messages": [message("1")]})
+    async with gateway.connect(f"/v1/stream?after={place['next']}&changed={place['changed']}") as client:
+        await send(client, {"type": "messages", "messages": [message("1")], "ref": "again"})
+        assert await decisions(client, 1) == ["1"]
+
+
+async def test_what_a_moderator_says_later_comes_once_after_its_decision_also_to_who_was_away(keyed: Gateway) -> None:
+    headers = keyed.bearer(Role.CLIENT)
+    async with keyed.connect("/v1/stream", additional_headers=headers) as client:
+        start = await receive(client, "ready")
+        await send(client, {"type": "messages", "messages": [message("1", "odd", channel="lobby")]})
+        frame = await receive(client, "decisions")
+    seq = frame["decisions"][0]["seq"]
+    for _ in range(2):  # saying the same again changes nothing
+        await keyed.post(f"/v1/reviews/{seq}", {"verdict": "approve"}, **keyed.bearer(Role.MODERATOR))
+    for after in (start["next"], frame["next"]):
+        path = f"/v1/stream?after={after}&changed={start['changed']}"
+        async with keyed.connect(path, additional_headers=headers) as client:
+            again = await receive(client, "decisions")
+            assert [each["id"] for each in again["decisions"]] == ["1"] * (after == start["next"])
+            (change,) = again["changes"]
+            found = (change["id"], change["action"], change["rule"], change["seq"], change["channel"])
+            assert found == ("1", "allow", "review: approved", seq, "lobby")
+    async with keyed.connect(f"/v1/stream?after=0&changed={again['changed']}", additional_headers=headers) as client:
+        assert (await receive(client, "decisions"))["changes"] == []
+    page = await keyed.http.get("/v1/decisions", params={"after": seq, "changed": 0}, headers=headers)
+    assert [each["action"] for each in page.json()["changes"]] == ["allow"]
+    assert page.json()["changed"] == again["changed"]
+    others = await keyed.http.get("/v1/decisions", params={"changed": 0}, headers=keyed.bearer(Role.ADMIN))
+    assert others.json()["changes"] == []
+    everyone = await keyed.http.get("/v1/decisions?changed=0&client=*", headers=keyed.bearer(Role.ADMIN))
+    assert len(everyone.json()["changes"]) == 1
+
+
 async def test_a_client_gets_no_other_clients_decisions(keyed: Gateway) -> None:
     async with keyed.connect("/v1/stream", additional_headers=keyed.bearer(Role.CLIENT)) as client:
         await keyed.post("/run", {"messages": [message("theirs")]}, **keyed.bearer(Role.ADMIN))
@@ -127,9 +164,9 @@ async def test_every_bad_frame_is_answered_with_its_place_and_the_connection_goe
         assert (conflict["status"], conflict["ref"], conflict["field"]) == (409, "b", "messages[0]")
 
 
-async def test_frames_beyond_64_kb_end_the_connection(gateway: Gateway) -> None:
+async def test_frames_beyond_128_kb_end_the_connection(gateway: Gateway) -> None:
     async with gateway.connect("/v1/stream") as client:
-        await client.send("x" * (64 * 1024 + 1))
+        await client.send("x" * (128 * 1024 + 1))
         assert await closed_with(client) == 1009
 
 

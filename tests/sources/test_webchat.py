@@ -13,11 +13,11 @@ from chat_moderator.moderator.moderator import Moderator
 from chat_moderator.policy.config import PolicyConfig
 from chat_moderator.policy.thresholds import ThresholdPolicy
 from chat_moderator.sources.webchat import Config, WebChat, message_of
-from chat_moderator.store.audit import RecordsAfter
-from chat_moderator.store.database import Database
+from chat_moderator.store.audit import AppendOnce, RecordsAfter
+from chat_moderator.store.database import Database, digest_of
 from chat_moderator.store.reviews import ListReviews, ResolveReview, ReviewState
 from chat_moderator.testing.doubles import CountingObserver, WordClassifier
-from chat_moderator.types import Message, Record, Verdict
+from chat_moderator.types import Author, Message, Record, Verdict, now
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def chat(
 
 
 def message(text: str, identifier: str = "m1", name: str = "ada") -> Message:
-    return message_of("lobby", identifier, "u1", name, text)
+    return message_of("lobby", identifier, Author("u1", name), text)
 
 
 async def records(store: Database) -> list[Record]:
@@ -124,6 +124,18 @@ async def test_an_approved_message_is_shown_then(chat: WebChat, store: Database)
     assert shown is not None
     assert shown.text == "odd"
     assert [each.text for each in await chat.history("lobby")] == ["odd"]
+
+
+async def test_what_another_client_had_released_is_not_shown_in_a_room_of_the_same_name(
+    chat: WebChat, store: Database
+) -> None:
+    foreign = Message("1", "odd", client="3fa9c2e1b05d", channel="lobby")
+    decision = (await chat.post(message("odd"))).decision
+    kept = Record(foreign, decision, now(), now())
+    await store.execute(AppendOnce(record=kept, digest=digest_of(foreign.text)))
+    with chat.listen("lobby") as window:
+        await chat.release(foreign)
+        assert window.empty()
 
 
 async def test_a_window_that_does_not_read_is_asked_to_connect_again(chat: WebChat) -> None:

@@ -52,6 +52,9 @@ function roomOfAddress() {
 }
 
 const room = roomOfAddress();
+const asked = new URLSearchParams(location.search);
+const embedded = asked.has("embedded"); // by the widget, in a page of another origin
+const ticketed = asked.has("tickets"); // the page has a ticket for each connection
 const authorId = recall("localStorage", "author") ?? randomId();
 remember("localStorage", "author", authorId);
 
@@ -224,10 +227,13 @@ class Connection {
     this.free = BURST;
   }
 
-  open() {
-    if (this.socket) return;
+  async open() {
+    if (this.socket || this.opening) return;
     clearTimeout(this.timer);
-    this.socket = new WebSocket(this.address);
+    this.opening = true;
+    const offered = ticketed ? ["chat-moderator", `bearer.${await ticket()}`] : [];
+    this.opening = false;
+    this.socket = new WebSocket(this.address, offered);
     this.socket.onopen = () => {
       this.say("connected", "Connected");
       this.flush();
@@ -280,6 +286,22 @@ class Connection {
     element("connection").dataset.state = state;
     element("connection").textContent = words;
   }
+}
+
+/** A ticket from the page around this one, and under which name its author writes. */
+function ticket() {
+  return new Promise((resolve) => {
+    const settled = new AbortController();
+    const answer = ({ ticket: token = "", name = "" } = {}) => {
+      settled.abort();
+      if (name) [nameField.value, nameField.readOnly] = [name, true];
+      resolve(token);
+    };
+    const listening = { signal: settled.signal };
+    window.addEventListener("message", ({ source, data }) => source === parent && answer(data), listening);
+    setTimeout(answer, SILENCE, {});
+    parent.postMessage("ticket wanted", "*"); // only pages that the security policy names can frame this one
+  });
 }
 
 function hear(frame) {
@@ -351,6 +373,7 @@ element("newer").addEventListener("click", () => {
   textField.focus();
 });
 
+if (!embedded) textField.focus();
 element("room").textContent = room;
 document.title = `${room} – chat room`;
 window.addEventListener("hashchange", () => location.reload());

@@ -21,6 +21,7 @@ from chat_moderator.gateway.contract import Contract
 from chat_moderator.gateway.problems import ProblemError
 from chat_moderator.store.database import Store
 from chat_moderator.store.keys import AnyKey, Authenticate, KeyLimits
+from chat_moderator.store.tickets import PREFIX, CheckTicket, Ticket
 from chat_moderator.types import Role, Struct
 
 REMEMBERED: Final = 0.9
@@ -34,12 +35,21 @@ _PROXY: Final = frozenset((b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b
 
 
 class Caller(Struct, frozen=True):
-    """Who calls: a key's id, role and limits; `token` lets a long connection ask whether the key still stands."""
+    """Who calls: a key's id, role and limits; `token` lets a long connection ask whether the key still stands.
+
+    With a ticket the key is the one that signed it.
+    """
 
     id: str
     role: Role
     token: str = ""
     limits: KeyLimits = KeyLimits()
+    ticket: Ticket | None = None
+
+    @property
+    def client(self) -> str:
+        """Whose messages and decisions they are: the key's, or those of one author of its tickets."""
+        return self.id if self.ticket is None else f"{self.id}/{self.ticket.author.id}"
 
 
 LOCAL: Final = Caller("local", Role.ADMIN)
@@ -77,12 +87,18 @@ class KeyRing:
         place = hashlib.sha256(token.encode()).digest()
         until, caller = self._callers.get(place, (0.0, None))
         if self._clock() >= until:
-            key = await self._store.ask(Authenticate(token=token))
-            caller = Caller(key.id, key.role, token, key.limits) if key is not None else None
+            caller = await self._ask(token)
             if len(self._callers) >= _CAPACITY:
                 self._callers.clear()
             self._callers[place] = (self._clock() + REMEMBERED, caller)
         return caller
+
+    async def _ask(self, token: str) -> Caller | None:
+        if token.startswith(PREFIX):
+            found = await self._store.ask(CheckTicket(token=token))
+            return Caller(found[0].id, Role.CLIENT, token, found[0].limits, found[1]) if found is not None else None
+        key = await self._store.ask(Authenticate(token=token))
+        return Caller(key.id, key.role, token, key.limits) if key is not None else None
 
     async def stands(self, caller: Caller) -> bool:
         """Whether a caller admitted earlier would be admitted now."""
@@ -127,7 +143,7 @@ class Gate:
             return await self._known_to_google(given, contract.needs)
         token = _token(scope, headers)
         if token is not None:
-            return await self.known(token, contract.needs)
+            return await self.known(token, contract.needs, tickets=contract.tickets)
         if contract.on_loopback and near is None:
             return VISITOR
         if contract.in_frames:
@@ -142,15 +158,19 @@ class Gate:
             )
         return await self.known(token, needed)
 
-    async def known(self, token: str, needed: Role) -> Caller:
+    async def known(self, token: str, needed: Role, *, tickets: bool = False) -> Caller:
         """Whose token it is.
 
         Raises:
-            ProblemError: 401 for a token that is unknown, 403 for a role that is not enough.
+            ProblemError: 401 for a token that is unknown, 403 for a role that is not enough, or for a ticket where none
+                is taken.
         """
         caller = await self.keys.caller(token)
         if caller is None:
-            raise _unauthenticated("This key is unknown or revoked.", ', error="invalid_token"')
+            what = "ticket is unknown or over" if token.startswith(PREFIX) else "key is unknown or revoked"
+            raise _unauthenticated(f"This {what}.", ', error="invalid_token"')
+        if caller.ticket is not None and not tickets:
+            raise ProblemError(HTTPStatus.FORBIDDEN, "A key is needed; a ticket is not enough here.")
         if not caller.role.may(needed):
             raise ProblemError(
                 HTTPStatus.FORBIDDEN, f"A key with the role {needed} is needed; this one is a {caller.role}."

@@ -10,17 +10,19 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, WebSocket, websocket
 from litestar.types import ASGIApp
+from msgspec.structs import replace
 
 from chat_moderator.errors import ConflictError
+from chat_moderator.gateway.auth import Caller
 from chat_moderator.gateway.bodies import decode
 from chat_moderator.gateway.contract import OPT, Contract, Reply, readable
 from chat_moderator.gateway.door import deny
 from chat_moderator.gateway.limits import CHAT_TEXT, TokenBucket
 from chat_moderator.gateway.problems import ProblemError, problem_of
-from chat_moderator.gateway.services import Services, services_of
-from chat_moderator.gateway.sockets import TRY_LATER, Frames, side_by_side
+from chat_moderator.gateway.services import Services, caller_of, services_of
+from chat_moderator.gateway.sockets import POLICY, TRY_LATER, Frames, chosen, side_by_side
 from chat_moderator.sources.webchat import Posted, message_of
-from chat_moderator.types import Record, Role, Span, Struct, Verdict
+from chat_moderator.types import Author, Record, Role, Span, Struct, Verdict
 
 RATE: Final = 5.0
 BURST: Final = 20.0
@@ -31,14 +33,8 @@ MEDIA: Final = {
     "css": "text/css; charset=utf-8",
 }
 CONTENT_SECURITY_POLICY: Final = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-PAGE_HEADERS: Final = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-cache"),
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors "
 )
 
 
@@ -103,10 +99,10 @@ class LiveFrame(Struct, tag_field="type", tag="live", frozen=True):
 
 
 PAGE: Final[Contract[Any, Any]] = Contract(
-    summary="The chat room's page and its parts.", needs=Role.CLIENT, on_loopback=True, media="text/html", tag="pages"
+    summary="The chat room's page and its parts, which hold nothing secret.", needs=None, media="text/html", tag="pages"
 )
 CHAT: Final[Contract[Any, Any]] = Contract(
-    summary="One window of a chat room.", needs=Role.CLIENT, on_loopback=True, tag="pages"
+    summary="One window of a chat room.", needs=Role.CLIENT, on_loopback=True, tickets=True, tag="pages"
 )
 
 
@@ -121,7 +117,7 @@ async def page(request: Request[Any, Any, Any]) -> ASGIApp:
     """The page; what it asks for is relative, so its address ends without a slash."""
     if request.scope["raw_path"].endswith(b"/"):
         return Reply(status=HTTPStatus.TEMPORARY_REDIRECT, headers=((b"location", b"../chat"),))
-    return _file("chat.html")
+    return _file("chat.html", services_of(request))
 
 
 @readable("/chat/{name:str}", PAGE)
@@ -130,7 +126,7 @@ async def part(request: Request[Any, Any, Any]) -> ASGIApp:
     name = request.path_params["name"]
     if name not in _PARTS:
         raise ProblemError(HTTPStatus.NOT_FOUND, f"The page has {', '.join(_PARTS)}.")
-    return _file(name)
+    return _file(name, services_of(request))
 
 
 @websocket("/v1/chat/{room:str}", opt={OPT: CHAT})
@@ -148,9 +144,13 @@ async def chat(socket: WebSocket[Any, Any, Any]) -> None:
             socket.send, ProblemError(HTTPStatus.BAD_REQUEST, "An author is A-Z, a-z, 0-9, _ and -.", field="author")
         )
         return
-    await socket.accept()
+    caller = caller_of(socket)
+    if caller.ticket is not None and caller.ticket.channel not in {"", room}:
+        await deny(socket.send, ProblemError(HTTPStatus.FORBIDDEN, "This ticket is for another room.", field="room"))
+        return
+    await socket.accept(subprotocols=chosen(socket))
     frames = Frames(socket)
-    await frames.serve(Window(services_of(socket), frames, room, author).serve())
+    await frames.serve(Window(services_of(socket), frames, room, author, caller).serve())
 
 
 class Window:
@@ -158,13 +158,15 @@ class Window:
 
     Args:
         author: the window's id of its own making; it proves nothing.
+        caller: whose ticket says who the author is, where there is one.
     """
 
-    def __init__(self, services: Services, frames: Frames, room: str, author: str) -> None:
+    def __init__(self, services: Services, frames: Frames, room: str, author: str, caller: Caller) -> None:
         self._services = services
         self._frames = frames
         self._room = room
-        self._author = author
+        self._author = Author(author) if caller.ticket is None else caller.ticket.author
+        self._caller = caller
         self._bucket = TokenBucket(RATE, BURST)
 
     async def serve(self) -> None:
@@ -186,6 +188,9 @@ class Window:
 
     async def _pulse(self) -> None:
         while not self._services.draining:
+            if not await self._services.keys.stands(self._caller):
+                await self._frames.close(POLICY, "The key or ticket is over.")
+                return
             live = self._services.live()
             await self._frames.send(LiveFrame(live.rate, live.blocked, live.p50, live.p99))
             await asyncio.sleep(1.0)
@@ -201,7 +206,8 @@ class Window:
             return ErrorFrame(frame.id, "Too many messages at once; wait a moment.")
         if reason := _refused(frame):
             return ErrorFrame(frame.id, reason)
-        message = message_of(self._room, frame.id, self._author, frame.name.strip(), frame.text)
+        author = replace(self._author, name=self._author.name or frame.name.strip())
+        message = message_of(self._room, frame.id, author, frame.text)
         try:
             record = await self._services.app.chat.post(message)
         except ConflictError:
@@ -253,9 +259,16 @@ def _shown(posted: Posted) -> ShownMessage:
     return ShownMessage(posted.seq, posted.author, posted.text, posted.at)
 
 
-def _file(name: str) -> Reply:
+def _file(name: str, services: Services) -> Reply:
     body = files("chat_moderator.console").joinpath(name).read_bytes()
-    return Reply(body, media=MEDIA[name.rpartition(".")[2]], headers=PAGE_HEADERS)
+    within = " ".join(services.app.settings.server.origins) or "'none'"  # pages that may show it in a frame
+    headers = (
+        (b"content-security-policy", f"{CONTENT_SECURITY_POLICY}{within}".encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cache-control", b"no-cache"),
+    )
+    return Reply(body, media=MEDIA[name.rpartition(".")[2]], headers=headers)
 
 
 class _Id(msgspec.Struct):

@@ -54,6 +54,7 @@ class Contract(Generic[B, Q]):
         needs: the role; None lets anyone call.
         on_loopback: callers from this machine need no key.
         in_frames: a WebSocket whose first frame may carry the token.
+        tickets: a ticket is taken in the place of a key.
         body: the type of the JSON body.
         limit: bytes of the body.
         query: the type of the parameters after `?`.
@@ -73,6 +74,7 @@ class Contract(Generic[B, Q]):
     needs: Role | None
     on_loopback: bool = False
     in_frames: bool = False
+    tickets: bool = False
     body: type[B] | None = None
     limit: int = limits.BODY
     query: type[Q] | None = None

@@ -84,6 +84,11 @@ KEY: Final[dict[str, Any]] = {
     "role": "client",
     "created_at": "2026-02-01T18:00:00Z",
 }
+TICKET: Final[dict[str, Any]] = {
+    "ticket": "cmt_3fa9c2e1b05d.eyJhdXRob3IiOnsiaWQiOi….…",
+    "expires_at": "2026-02-01T18:35:00Z",
+    "name": "Robin",
+}
 
 MODERATIONS: Final[dict[str, Any]] = {"model": "omni-moderation-latest", "input": ["Hello!"]}
 _CATEGORIES: Final = {

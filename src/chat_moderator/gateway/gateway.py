@@ -8,6 +8,7 @@ from litestar.datastructures import State
 
 from chat_moderator.app import App
 from chat_moderator.gateway import (
+    assets,
     chat,
     dead_letters,
     decisions,
@@ -21,6 +22,7 @@ from chat_moderator.gateway import (
     schema,
     stream,
     system,
+    tickets,
     webhooks,
 )
 from chat_moderator.gateway.contract import contract_of
@@ -54,6 +56,8 @@ HEADERS: Final = [
 """What pages of `server.origins` may send; the last of them are of OpenAI's client for browsers."""
 
 ROUTES: Final = (
+    assets.client,
+    assets.widget,
     chat.home,
     chat.page,
     chat.part,
@@ -85,6 +89,7 @@ ROUTES: Final = (
     system.metrics,
     system.live,
     system.live_events,
+    tickets.create_ticket,
     webhooks.receive,
     webhooks.receive_platform,
 )
@@ -98,7 +103,12 @@ def create_gateway(app: App) -> Litestar:
     """
     services = Services(app)
     origins = list(app.settings.server.origins)
-    cors = CORSConfig(allow_origins=origins, allow_methods=["GET", "POST", "DELETE"], allow_headers=HEADERS)
+    cors = CORSConfig(
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=HEADERS,
+        expose_headers=["retry-after"],
+    )
     return Litestar(
         ROUTES,
         state=State({"services": services, DIALECTS: _dialects()}),

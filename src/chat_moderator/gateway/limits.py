@@ -8,7 +8,9 @@ from msgspec import Meta
 
 BODY: Final = 256 * 1024
 BATCH_BODY: Final = 1024 * 1024
-FRAME: Final = 64 * 1024
+FRAME: Final = 128 * 1024
+"""Bytes: room for the longest text, each of its characters escaped."""
+
 TEXT: Final = 20_000
 CHAT_TEXT: Final = 2_000
 BATCH: Final = 10_000

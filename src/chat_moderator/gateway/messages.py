@@ -9,7 +9,8 @@ from litestar.types import ASGIApp
 from chat_moderator.gateway import examples, limits
 from chat_moderator.gateway.contract import OPT, Contract
 from chat_moderator.gateway.services import caller_of, services_of
-from chat_moderator.gateway.wire import MessagesBody, messages_of
+from chat_moderator.gateway.tickets import messages_from
+from chat_moderator.gateway.wire import MessagesBody
 from chat_moderator.types import Role, Struct
 
 
@@ -28,6 +29,7 @@ MESSAGES: Final[Contract[MessagesBody, Any]] = Contract(
         "`GET /v1/decisions`, `/v1/stream` and the webhook sink."
     ),
     needs=Role.CLIENT,
+    tickets=True,
     body=MessagesBody,
     limit=limits.BATCH_BODY,
     answer=Accepted,
@@ -43,7 +45,7 @@ async def accept(request: Request[Any, Any, Any]) -> ASGIApp:
     """Takes in messages."""
     body = await MESSAGES.read(request)
     services, caller = services_of(request), caller_of(request)
-    messages = messages_of(body.messages, caller.id)
+    messages = messages_from(caller, body.messages)
     await services.usage.take(caller, len(messages))
     new = await services.app.queue.put(messages)
     return MESSAGES.reply(Accepted(new, len(messages) - new))

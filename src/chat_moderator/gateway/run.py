@@ -10,13 +10,13 @@ from chat_moderator.gateway import examples, limits
 from chat_moderator.gateway.contract import OPT, Contract
 from chat_moderator.gateway.judging import judged
 from chat_moderator.gateway.services import caller_of, services_of
+from chat_moderator.gateway.tickets import messages_from
 from chat_moderator.gateway.wire import (
     BriefMessages,
     BriefResults,
     MessagesBody,
     Results,
     brief_result,
-    messages_of,
     result_of,
 )
 from chat_moderator.types import Message, Role
@@ -36,6 +36,7 @@ MODERATE: Final[Contract[MessagesBody, Any]] = Contract(
     summary="Judge messages with all that is known of them, and answer at once.",
     detail="Like `/run`; community, channel, author and language may change what the policy decides.",
     needs=Role.CLIENT,
+    tickets=True,
     body=MessagesBody,
     limit=limits.BATCH_BODY,
     answer=Results,
@@ -59,5 +60,5 @@ async def moderate(request: Request[Any, Any, Any]) -> ASGIApp:
     """Judges messages."""
     services, caller = services_of(request), caller_of(request)
     body = await MODERATE.read(request)
-    records = await judged(services, caller, messages_of(body.messages, caller.id))
+    records = await judged(services, caller, messages_from(caller, body.messages))
     return MODERATE.reply(Results([result_of(record) for record in records], services.experimental))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from litestar import WebSocket
 
+from chat_moderator.gateway.auth import SUBPROTOCOL
 from chat_moderator.gateway.problems import FAULT
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,12 @@ class Frames:
     async def close(self, code: int, reason: str) -> None:
         """Ends the connection; a reason longer than a close frame may hold is cut."""
         await self._socket.close(code, reason.encode()[:_REASON].decode(errors="ignore"))
+
+
+def chosen(socket: WebSocket[Any, Any, Any]) -> str | None:
+    """The first subprotocol that carries no token: a browser wants one of its own back."""
+    offered: list[str] = socket.scope.get("subprotocols") or []
+    return next((each for each in offered if not each.startswith(SUBPROTOCOL)), None)
 
 
 async def side_by_side(*work: Coroutine[Any, Any, None]) -> None:

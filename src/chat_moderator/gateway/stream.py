@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from chat_moderator.errors import ChatModeratorError
 from chat_moderator.gateway import limits
-from chat_moderator.gateway.auth import SUBPROTOCOL, Caller
+from chat_moderator.gateway.auth import Caller
 from chat_moderator.gateway.bodies import decode
 from chat_moderator.gateway.contract import OPT, Contract
 from chat_moderator.gateway.decisions import Feed, client_of
@@ -17,8 +17,11 @@ from chat_moderator.gateway.door import deny
 from chat_moderator.gateway.limits import Name, Number, TokenBucket
 from chat_moderator.gateway.problems import ProblemDetails, ProblemError, problem_of
 from chat_moderator.gateway.services import Services, caller_of, services_of
-from chat_moderator.gateway.sockets import POLICY, Frames, side_by_side
-from chat_moderator.gateway.wire import MessageBody, Result, messages_of, result_of
+from chat_moderator.gateway.sockets import POLICY, Frames, chosen, side_by_side
+from chat_moderator.gateway.tickets import messages_from
+from chat_moderator.gateway.wire import MessageBody, Result, result_of
+from chat_moderator.store.audit import LastSeq
+from chat_moderator.store.changes import LastChange
 from chat_moderator.types import Role, Struct
 
 RATE: Final = 100.0
@@ -64,24 +67,41 @@ class ErrorFrame(Struct, tag_field="type", tag="error", omit_defaults=True, froz
     retry_after: float = 0.0
 
 
+class ReadyFrame(Struct, tag_field="type", tag="ready", frozen=True):
+    """The first frame: the caller is known, and decisions are sent from here on."""
+
+    next: int
+    changed: int
+
+
 class DecisionsFrame(Struct, tag_field="type", tag="decisions", frozen=True):
-    """Decisions in order; `next` is the `after` of a connection that goes on from here."""
+    """Decisions in order, then `changes`: what moderators said later, each the whole result with its new `action`.
+
+    `next` and `changed` are the `after` and the `changed` of a connection that goes on from here.
+    """
 
     decisions: list[Result]
     next: int
+    changes: list[Result]
+    changed: int
 
 
 class StreamQuery(Struct, frozen=True):
-    """`after`: the last `next`, from the next commit on where it is left out; `client` as in `/v1/decisions`."""
+    """`after`: the last `next`; `changed`: the last `changed`; from now on where one is left out.
+
+    `client` as in `/v1/decisions`.
+    """
 
     after: Number | None = None
     client: Name = ""
+    changed: Number | None = None
 
 
 STREAM: Final[Contract[Any, StreamQuery]] = Contract(
     summary="Send messages and receive decisions on one WebSocket.",
     needs=Role.CLIENT,
     in_frames=True,
+    tickets=True,
     query=StreamQuery,
 )
 
@@ -95,7 +115,7 @@ async def stream(socket: WebSocket[Any, Any, Any]) -> None:
     except ProblemError as problem:
         await deny(socket.send, problem)
         return
-    await socket.accept(subprotocols=_chosen(socket))
+    await socket.accept(subprotocols=chosen(socket))
     frames = Frames(socket)
     await frames.serve(Connection(services, frames).serve(caller_of(socket), query))
 
@@ -118,7 +138,9 @@ class Connection:
             await self._frames.send(_refusal("", problem))
             await self._frames.close(POLICY, problem.details.detail)
             return
-        await side_by_side(self._take(caller), self._give(caller, await self._feed(client, query)))
+        after, changed = await self._place(query)
+        await self._frames.send(ReadyFrame(after, changed))
+        await side_by_side(self._take(caller), self._give(caller, Feed(self._services, client, after, changed)))
 
     async def _introduced(self) -> Caller:
         try:
@@ -129,18 +151,18 @@ class Connection:
         if raw is None:
             raise ConnectionError
         frame = decode(_AUTH, raw)
-        return await self._services.gate.known(frame.token, Role.CLIENT)
+        return await self._services.gate.known(frame.token, Role.CLIENT, tickets=True)
 
-    async def _feed(self, client: str | None, query: StreamQuery) -> Feed:
-        feed = Feed(self._services, client, query.after or 0)
-        if query.after is None:
-            await feed.skip()
-        return feed
+    async def _place(self, query: StreamQuery) -> tuple[int, int]:
+        store = self._services.app.store
+        after = await store.ask(LastSeq()) if query.after is None else query.after
+        changed = await store.ask(LastChange()) if query.changed is None else query.changed
+        return after, changed
 
     async def _take(self, caller: Caller) -> None:
         while (raw := await self._frames.receive()) is not None:
             if not await self._services.keys.stands(caller):
-                await self._frames.close(POLICY, "The key was revoked.")
+                await self._frames.close(POLICY, "The key or ticket is over.")
                 return
             answer = await self._answer(raw, caller)
             if answer is not None:
@@ -160,7 +182,7 @@ class Connection:
             frame = decode(_FRAMES, raw)
             if isinstance(frame, AuthFrame):
                 return None
-            messages = messages_of(frame.messages, caller.id)
+            messages = messages_from(caller, frame.messages)
             await self._services.usage.take(caller, len(messages))
             new = await self._services.app.queue.put(messages)
         except (ProblemError, ChatModeratorError) as error:
@@ -169,12 +191,13 @@ class Connection:
 
     async def _give(self, caller: Caller, feed: Feed) -> None:
         while not self._services.draining:
-            records = await feed.page(PAGE, wait=30.0)
+            page = await feed.page(PAGE, wait=30.0)
             if not await self._services.keys.stands(caller):
-                await self._frames.close(POLICY, "The key was revoked.")
+                await self._frames.close(POLICY, "The key or ticket is over.")
                 return
-            if records:
-                await self._frames.send(DecisionsFrame([result_of(record) for record in records], feed.after))
+            if page.records or page.changes:
+                decisions, changes = ([result_of(each) for each in part] for part in (page.records, page.changes))
+                await self._frames.send(DecisionsFrame(decisions, page.after, changes, page.changed))
 
 
 def _refusal(ref: str, problem: ProblemError) -> ErrorFrame:
@@ -193,12 +216,6 @@ def _ref(raw: bytes) -> str:
         return _REF.decode(raw).ref[:256]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
-
-
-def _chosen(socket: WebSocket[Any, Any, Any]) -> str | None:
-    """The first subprotocol that carries no token: a browser wants one of its own back."""
-    offered: list[str] = socket.scope.get("subprotocols") or []
-    return next((each for each in offered if not each.startswith(SUBPROTOCOL)), None)
 
 
 _AUTH: Final = msgspec.json.Decoder(AuthFrame)

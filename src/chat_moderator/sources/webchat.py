@@ -114,6 +114,8 @@ class WebChat:
 
     async def release(self, message: Message) -> None:
         """Shows a held message that a moderator approved."""
+        if message.client != CLIENT:
+            return  # another client's, which follows the decision feed
         record = await self._store.ask(FindByKey(message=message))
         if record is not None:
             self._show(record)
@@ -162,6 +164,6 @@ def _failed(verdict: Verdict, problem: Exception) -> Decision:
     return Decision(verdict, f"on_failure: {reason}", 0.0, assessment, policy="none")
 
 
-def message_of(room: str, identifier: str, author_id: str, author_name: str, text: str) -> Message:
-    """A chat message as the domain knows it; `author_id` is the window's own secret-free id."""
-    return Message(identifier, text, CLIENT, "webchat", channel=room, author=Author(author_id, author_name))
+def message_of(room: str, identifier: str, author: Author, text: str) -> Message:
+    """A chat message as the domain knows it."""
+    return Message(identifier, text, CLIENT, "webchat", channel=room, author=author)

@@ -128,6 +128,13 @@ class Authenticate(Query[Key | None], frozen=True):
         return _key(*row[1:])
 
 
+def read_key(context: Context, identifier: str) -> tuple[Key, bytes] | None:
+    """A key that is not revoked, and the hash of its secret."""
+    sql = f"SELECT hash, {_SELECTED} FROM keys WHERE id = ? AND revoked_at IS NULL"
+    row = next(iter(context.connection.execute(sql, (identifier,))), None)
+    return (_key(*row[1:]), row[0]) if row is not None else None
+
+
 class AnyKey(Query[bool], frozen=True):
     """Whether a key was ever made that is not revoked."""
 

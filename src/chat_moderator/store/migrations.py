@@ -178,6 +178,18 @@ MIGRATIONS: Final = (
         PRIMARY KEY (source, name)
     ) WITHOUT ROWID;
     """,
+    # 4: what moderators changed, in an order of its own, so that whoever follows decisions hears of it.
+    """
+    CREATE TABLE changes (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        seq INTEGER NOT NULL,       -- the decision's
+        at REAL NOT NULL,
+        client TEXT NOT NULL,
+        verdict TEXT NOT NULL,      -- from now on
+        rule TEXT NOT NULL
+    );
+    CREATE INDEX changes_client ON changes (client, id);
+    """,
 )
 
 

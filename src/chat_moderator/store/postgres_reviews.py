@@ -43,8 +43,9 @@ async def resolve_review(context: PostgresContext, command: ResolveReview) -> Re
         storable(command.reviewer),
         context.at,
     )
-    action = FOLLOWS.get((known.record.decision.verdict, command.state))
-    if action is not None:
+    follows = FOLLOWS.get((known.record.decision.verdict, command.state))
+    if follows is not None:
+        action, _ = follows
         await connection.execute(
             "INSERT INTO outbox (seq, client, action, due) VALUES ($1, $2, $3, $4)",
             command.id,

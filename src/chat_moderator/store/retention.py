@@ -27,7 +27,7 @@ class Forget(Command[int], frozen=True):
     def apply(self, context: Context) -> int:
         context.run(_FORGET, {"before": self.before, "limit": FORGOTTEN})
         gone = context.connection.changes()
-        for table in ("outcomes", "reviews"):
+        for table in ("outcomes", "reviews", "changes"):
             context.run(f"DELETE FROM {table} WHERE seq NOT IN (SELECT seq FROM decisions)")
         if gone < FORGOTTEN:
             for table in ("seen", "replays", "dead_letters"):

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final
 
 from chat_moderator.errors import ConflictError, NotFoundError
 from chat_moderator.store.audit import find
+from chat_moderator.store.changes import add_change
 from chat_moderator.store.database import Command, Context, Query
 from chat_moderator.types import Record, Struct, Verdict
 
@@ -75,9 +76,11 @@ class ResolveReview(Command[Review], frozen=True):
             "UPDATE reviews SET state = ?, reviewer = ?, at = ? WHERE seq = ?",
             (self.state.value, self.reviewer, context.at, self.id),
         )
-        action = FOLLOWS.get((review.record.decision.verdict, self.state))
-        if action is not None:
+        follows = FOLLOWS.get((review.record.decision.verdict, self.state))
+        if follows is not None:
+            action, verdict = follows
             client = review.record.message.client
+            add_change(context, self.id, client, verdict, f"review: {self.state.value}")
             context.run(
                 "INSERT INTO outbox (seq, client, action, due) VALUES (?, ?, ?, ?)",
                 (self.id, client, action, context.at),
@@ -107,9 +110,9 @@ def _read(context: Context, seq: int) -> Review | None:
 
 
 FOLLOWS: Final = {
-    (Verdict.HOLD, ReviewState.APPROVED): "release",
-    (Verdict.HOLD, ReviewState.DENIED): "delete",
-    (Verdict.BLOCK, ReviewState.APPROVED): "undo",
+    (Verdict.HOLD, ReviewState.APPROVED): ("release", Verdict.ALLOW),
+    (Verdict.HOLD, ReviewState.DENIED): ("delete", Verdict.BLOCK),
+    (Verdict.BLOCK, ReviewState.APPROVED): ("undo", Verdict.ALLOW),
 }
 _OPEN_BLOCKED: Final = (
     "INSERT OR IGNORE INTO reviews (seq) SELECT seq FROM decisions WHERE seq = ? AND verdict = 'block'"
