@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-CORPUS = Path(__file__).parent / "corpus"
-HELD_OUT = frozenset({"w09", "w16", "w20"})
+from training.rows import CORPUS, HELD_OUT_WRITERS
+
 _VERDICT = re.compile(r"\+?(ok|bad|care)")
 _LABELS = re.compile(r"-|[tvohiaxsp]+")
 _NAME = re.compile(r"(w\d\d)-(\w+)")
@@ -61,7 +61,7 @@ def main() -> int:
         table.add_column(column, justify="left" if column in {"language", "writer", "split"} else "right")
     for language, writer in sorted({key[:2] for key in counts}):
         numbers = [f"{counts[language, writer, verdict]:,}" for verdict in ("ok", "bad", "care")]
-        table.add_row(language, writer, *numbers, "held out" if writer in HELD_OUT else "training")
+        table.add_row(language, writer, *numbers, "held out" if writer in HELD_OUT_WRITERS else "training")
     console.print(table)
     found = list(problems())
     for problem in found:

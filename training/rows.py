@@ -15,7 +15,7 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.types import LABELS
 
 CORPUS: Final = Path(__file__).parent / "corpus"
-HELD_OUT_WRITERS: Final = frozenset({"w09", "w16", "w20"})
+HELD_OUT_WRITERS: Final = frozenset({"w09", "w16", "w20", "w26", "w27"})
 
 DIAGNOSTIC: Final = ("hatecheck_dev", "mhc_dev", "identity_madlibs")
 """Never trained on, nor calibrated on."""
@@ -44,7 +44,8 @@ _MASKS: Final = (
 class Row(msgspec.Struct, kw_only=True):
     """One labelled text. `labels` follows LABELS: 0 to 1, or NaN where nothing is known.
 
-    `part` is `train`, `calibrate` or `test`. `weak` marks labels that are assumed of the whole source, not given.
+    `part` is `train`, `calibrate` or `test`. `weak` marks labels that are assumed of the whole source, not given;
+    `paired` a written line that has a twin with the other verdict, which may be in another part.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Row(msgspec.Struct, kw_only=True):
     labels: list[float]
     part: str
     weak: bool = False
+    paired: bool = False
     functionality: str = ""
     group: str = ""
     writer: str = ""
@@ -101,7 +103,8 @@ def load_corpus(folder: Path = CORPUS) -> list[Row]:
 
 def _written(path: Path) -> Iterator[Row]:
     writer, _, phenomenon = path.stem.partition("-")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
         fields = line.split("\t")
         if not line.strip():
             continue
@@ -121,6 +124,7 @@ def _written(path: Path) -> Iterator[Row]:
             part="test" if writer in HELD_OUT_WRITERS else "calibrate" if _tenth(identity) == 1 else "train",
             functionality=phenomenon,
             writer=writer,
+            paired=line.startswith("+") or "".join(lines[number : number + 1]).startswith("+"),
             verdict=verdict,
         )
 

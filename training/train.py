@@ -28,6 +28,7 @@ from training.rows import (
     CORPUS,
     DIAGNOSTIC,
     EVALUATION_ONLY,
+    HELD_OUT_WRITERS,
     SHARE_ALIKE,
     TRAINABLE,
     Row,
@@ -139,9 +140,13 @@ def chat_weights(rows: list[Row], targets: NDArray[np.float32], base_rate: float
 
 
 def fingerprint(data: Path, corpus: Path) -> dict[str, str]:
-    """sha256 of everything that was read, by file name; the written corpus as one, and the grammar's rules."""
+    """sha256 of everything that was learnt from, by file name; the writers' lines as one, and the grammar's rules."""
     found = {path.name: path.read_bytes() for path in sorted(data.glob("*.jsonl.gz"))}
-    found["corpus"] = b"".join(path.read_bytes() for path in sorted(corpus.glob("*/*.tsv")))
+    found["corpus"] = b"".join(
+        path.read_bytes()
+        for path in sorted(corpus.glob("*/*.tsv"))
+        if path.stem.partition("-")[0] not in HELD_OUT_WRITERS
+    )
     found["grammar"] = b"".join(path.read_bytes() for path in sorted(RULES.glob("*.txt")))
     return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
 

@@ -48,7 +48,7 @@ def fit(  # noqa: PLR0917 - what is trained, on what, how
     plan: Plan,
     progress: Progress,
 ) -> dict[str, NDArray[np.float32]]:
-    """Trains from `start` on `targets` (rows, labels; NaN where nothing is known)."""
+    """Trains from `start` on `targets` (rows, labels; NaN where nothing is known); the mean of the later epochs."""
     weights = tensors(start)
     optimisers = _optimisers(weights, plan)
     chance = random.Random(plan.seed)
@@ -94,7 +94,16 @@ def fit(  # noqa: PLR0917 - what is trained, on what, how
             if number % 200 == 0:
                 progress.console.print(f"{plan.name} epoch {epoch} batch {number} of {size} loss {running:.4f}")
         _store(checkpoint, weights, [*optimisers, *schedules])
-    return {name: tensor.detach().numpy().copy() for name, tensor in weights.items()}
+    return _averaged([plan.folder / f"{plan.name}-{epoch}.pt" for epoch in range(plan.epochs // 2, plan.epochs)])
+
+
+def _averaged(checkpoints: Sequence[Path]) -> dict[str, NDArray[np.float32]]:
+    """The mean of what several epochs ended with (stochastic weight averaging, Izmailov et al., 2018)."""
+    total: dict[str, NDArray[np.float32]] = {}
+    for path in checkpoints:
+        for name, tensor in torch.load(path, weights_only=True)["weights"].items():
+            total[name] = total.get(name, np.float32(0)) + tensor.detach().numpy() / np.float32(len(checkpoints))
+    return total
 
 
 def _read(row: Row, plain: list[int], read: Read, chance: random.Random) -> list[int]:
