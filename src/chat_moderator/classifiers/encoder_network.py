@@ -160,7 +160,8 @@ class EncoderNetwork:
         weights = self._weights
         mean = total @ weights["sum"] / root + root * weights["sum_bias"]
         inner = mean @ weights["dense_0"]
-        spoken: Floats = mean @ weights["dense_skip"] + np.maximum(inner, 0) @ weights["dense_1"]
+        spoken: Floats = mean @ weights["dense_skip"]
+        spoken += np.maximum(inner, 0) @ weights["dense_1"]
         peak = highest @ weights["peak"] + pooled @ weights["weighed"] + weights["peak_bias"]
         joint = np.maximum(np.concatenate([spoken, peak], axis=1), 0)
         hidden = joint @ weights["hidden"] + weights["hidden_bias"]
