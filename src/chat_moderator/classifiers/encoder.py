@@ -52,7 +52,9 @@ class EncoderClassifier:
     that scored 0.5 or more is kept, so that to explain them costs little more.
 
     Attributes:
+        bundled: whether it is the one that is shipped.
         experimental: labels that had too little data to be trusted.
+        pieces: what it reads texts with, and remembers their words in.
 
     Raises:
         ConfigError: the folder is missing, or its files are not what the metadata names.
@@ -61,7 +63,8 @@ class EncoderClassifier:
     def __init__(self, config: Config | None = None) -> None:
         model = (config or Config()).model
         weights = EncoderWeights(BUNDLED if model == "bundled" else Path(model))
-        self._pieces = weights.pieces
+        self.bundled = model == "bundled"
+        self.pieces = weights.pieces
         self._network = weights.network
         self.labels: tuple[str, ...] = weights.metadata.labels
         self.experimental: tuple[str, ...] = weights.metadata.experimental
@@ -74,7 +77,7 @@ class EncoderClassifier:
         scores = np.zeros((len(texts), len(self.labels)), np.float32)
         for begin in range(0, len(texts), _CHUNK):
             some = texts[begin : begin + _CHUNK]
-            for index, heard in self._hear([self._pieces.read(text) for text in some], least=0.0):
+            for index, heard in self._hear([self.pieces.read(text) for text in some], least=0.0):
                 scores[begin + index] = _scores(heard)
                 if heard.readings:
                     self._keep(some[index], heard)
@@ -85,7 +88,7 @@ class EncoderClassifier:
 
         In a text that is read in windows they are those of the worst window.
         """
-        placed = [self._pieces.placed(text) for text in texts]
+        placed = [self.pieces.placed(text) for text in texts]
         found: list[tuple[Span, ...]] = []
         for stretch in _stretches([len(ids) for ids, _ in placed]):
             found += self._explain([texts[index] for index in stretch], [placed[index] for index in stretch])
