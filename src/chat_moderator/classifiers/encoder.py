@@ -20,7 +20,7 @@ _STEP: Final = 48
 _CLOSE_WINDOW: Final = 16
 _CLOSE_STEP: Final = 8
 _CHUNK: Final = 256
-_KEPT: Final = 4096
+_KEPT: Final = 1536
 """Tokens of texts that were scored 0.5 or more whose reading is kept to be explained; 4 kB each."""
 
 _LARGEST_LOGIT: Final = 30.0

@@ -17,7 +17,7 @@ ORDERS: Final = ((2, 0), (3, 1), (5, 2))
 GAP: Final = 2
 """Rows of zeros between texts, as far as a window reaches."""
 EPSILON: Final = 1e-6
-_REMEMBERED: Final = 4096
+_REMEMBERED: Final = 2048
 """Pieces, of 8 kB each; more than a batch holds."""
 _FIRST_PARTS: Final = (0, *np.cumsum([size + 1 for size, _ in ORDERS]).tolist())
 """Where each branch's parts of a piece begin: the piece itself, then what it adds from each place of the window."""

@@ -2,6 +2,7 @@
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, settings_file
 from chat_moderator.errors import ConfigError
+from chat_moderator.one_thread import compute_on_one_thread
 
 
 def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
@@ -10,6 +11,7 @@ def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
     Runs beside a `serve` on the same data directory, until SIGTERM or Ctrl-C; the queue is the embedded one or a
     broker's. While nobody serves the directory it waits, and tries again with growing pauses.
     """
+    compute_on_one_thread()
     import asyncio  # noqa: PLC0415
 
     from chat_moderator import config as configuration  # noqa: PLC0415
