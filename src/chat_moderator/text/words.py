@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from chat_moderator.text.folding import fold
@@ -50,6 +51,7 @@ _UNREMARKABLE: Final = re.compile(r"[ -$'-~]+")  # printable ASCII but & and %
 _LONG_NUMBER: Final = 5
 _PUNCTUATION_KEPT: Final = 3
 _MAX_TOKEN: Final = 256
+_FOLDED: Final = 1024
 
 
 def tokens(text: str) -> Iterator[tuple[str, int]]:
@@ -87,7 +89,13 @@ def read_token(token: str, known: Known, offset: int = 0, *, fuzzy: bool = True)
         return words
     if _UNREMARKABLE.fullmatch(token):
         return _split(Mapped.of(token.lower(), offset), known, fuzzy=fuzzy)
-    return _split(fold(Mapped.of(token, offset)), known, fuzzy=fuzzy)
+    return _split(fold(Mapped.of(token, offset)) if offset else _folded(token), known, fuzzy=fuzzy)
+
+
+@lru_cache(_FOLDED)
+def _folded(token: str) -> Mapped:
+    """What needs no vocabulary is the same for every classifier, and each reads a new token soon after the last one."""
+    return fold(Mapped.of(token))
 
 
 def _is_plain(word: str, after: str, known: Known, *, fuzzy: bool) -> bool:
