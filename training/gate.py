@@ -1,7 +1,6 @@
 """Teaches the gate of the cascade what the top tier would act on; needs torch. Called by `training.cascade`."""
 
 import random
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.progress import Progress
 from torch.nn import functional
 
 from chat_moderator.classifiers.encoder_pieces import UNKNOWN, Pieces
+from chat_moderator.classifiers.encoder_weights import pieces_of
 from chat_moderator.classifiers.gate import LONGEST
 from chat_moderator.classifiers.weights_file import write as save
 from training.encoder.export import quantise
@@ -32,37 +32,32 @@ _WARM_UP: Final = 300
 
 
 class Reading(NamedTuple):
-    """The pieces the gate reads with, their embeddings in the encoder, and the hashes of known words."""
+    """The pieces that the gate tells apart, what each begins with, and which of them each of the encoder's pieces is."""
 
     pieces: list[str]
-    scores: NDArray[np.float32]
     table: NDArray[np.float32]
-    known: NDArray[np.uint32]
+    reader: Pieces
+    rows: NDArray[np.int64]
 
-    def reader(self) -> Pieces:
-        words = frozenset(self.known.tolist())
-        return Pieces(
-            self.pieces,
-            self.scores.tolist(),
-            lambda word: zlib.crc32(word.encode("utf-8", "surrogatepass")) in words,
-            remembered=1_000_000,
-        )
+    def read(self, text: str) -> list[int]:
+        ids: list[int] = self.rows.take(self.reader.read(text)[:LONGEST]).tolist()
+        return ids
 
 
 def reading(encoder: Path, texts: Sequence[str]) -> Reading:
     """The encoder's pieces that occur in the texts, with their embeddings in fewer dimensions (weighted SVD)."""
     with np.load(encoder, allow_pickle=False) as stored:
-        pieces = stored["pieces"].tobytes().decode().split("\n")
         table = stored["table"].astype(np.float32) * stored["table_scale"][:, None]
-        whole = Reading(pieces, stored["piece_scores"], table, stored["known"])
-    reader = whole.reader()
+        reader = pieces_of(stored)
     counted: Counter[int] = Counter(number for text in texts for number in reader.read(text))
-    kept = [number for number in range(len(pieces)) if number == UNKNOWN or counted[number] >= _RAREST]
+    kept = [number for number in range(len(table)) if number == UNKNOWN or counted[number] >= _RAREST]
     weight = np.sqrt([counted[number] + 1.0 for number in kept])[:, None]
-    rows = table[kept]
-    _, basis = np.linalg.eigh((rows * weight).T @ (rows * weight))
-    small = rows @ basis[:, ::-1][:, :_DIMENSIONS].astype(np.float32)
-    return Reading([pieces[number] for number in kept], whole.scores[kept], small / small.std(), whole.known)
+    own = table[kept]
+    _, basis = np.linalg.eigh((own * weight).T @ (own * weight))
+    small = own @ basis[:, ::-1][:, :_DIMENSIONS].astype(np.float32)
+    rows = np.full(len(table), UNKNOWN)
+    rows[kept] = np.arange(len(kept))
+    return Reading([reader.vocabulary[number] for number in kept], small / small.std(), reader, rows)
 
 
 def fit(
@@ -75,8 +70,7 @@ def fit(
     """Learns to say `targets` (texts), 0 to 1."""
     torch.manual_seed(_SEED)
     chance = random.Random(_SEED)
-    reader = start.reader()
-    ids = [reader.read(text)[:LONGEST] for text in texts]
+    ids = [start.read(text) for text in texts]
     used = [index for index, found in enumerate(ids) if found]
     net = _new(start.table)
     optimisers = [
@@ -113,8 +107,6 @@ def write(path: Path, start: Reading, learnt: dict[str, NDArray[np.float32]], me
     """gate.npz and gate.json."""
     stored = quantise(learnt)
     stored["pieces"] = np.frombuffer("\n".join(start.pieces).encode(), np.uint8)
-    stored["piece_scores"] = start.scores.astype(np.float32)
-    stored["known"] = start.known
     save(path, stored, metadata)
 
 

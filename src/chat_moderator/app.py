@@ -121,7 +121,9 @@ def build_cascade(settings: Settings) -> Cascade:
     own = settings.cascade
     sample = read_exits(EXITS if own.exits == "bundled" else Path(own.exits), "cascade.exits")
     promises = Promises(sample=sample, max_disagreement=own.max_disagreement, max_missed=own.max_missed)
-    return Cascade(tiers, hinting, promises=promises, gate=Gate() if sample.gate else None)
+    # What the gate reads, the encoder need not read again.
+    pieces = next((getattr(each, "pieces", None) for _, each in tiers if getattr(each, "bundled", False)), None)
+    return Cascade(tiers, hinting, promises=promises, gate=Gate(pieces=pieces) if sample.gate else None)
 
 
 def build_recent(settings: Settings) -> Recent:

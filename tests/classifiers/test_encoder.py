@@ -43,6 +43,7 @@ WORDS = [
     "k",
     "x",
 ]
+TAILS = [f"{first}{second}{third}" for first in "bdfgklmnprstvz" for second in "aeiou" for third in ("", "n", "r")]
 SENTENCES = st.lists(st.sampled_from(WORDS), max_size=90).map(" ".join)
 
 
@@ -180,3 +181,45 @@ def test_metadata_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "encoder.json").write_text("{")
     with pytest.raises(ConfigError, match="allowed are"):
         EncoderClassifier(Config(model=str(tmp_path)))
+
+
+def test_an_explanation_is_the_same_however_it_is_asked_for() -> None:
+    talk = "we went to the market and bought some bread and then the train was late again "
+    texts = [
+        "you are a fucking idiot",
+        "good game",
+        "",
+        f"{talk * 6} you worthless fucking idiot {talk * 3} I will kill you {talk}",
+        "I hate you, you worthless idiot",
+        "f u c k you all",
+        "haha haha haha you idiot idiot idiot",
+    ] + [f"you are number {number} of the idiots, fuck off" for number in range(400)]
+    fresh = EncoderClassifier()
+    alone = [fresh.explain([text])[0] for text in texts[:7]]
+    together = fresh.explain(texts)
+    fresh.score(texts)
+    assert together[:7] == alone
+    assert fresh.explain(texts) == together
+    assert fresh.explain(texts[:7]) == alone
+
+
+def test_to_explain_what_was_just_scored_costs_about_as_much_as_to_score_it() -> None:
+    texts = [f"you are number {number} of the fucking idiots" for number in range(20)]
+
+    def seconds() -> tuple[float, float]:
+        begin = time.process_time()
+        ENCODER.score(texts)
+        scored = time.process_time()
+        ENCODER.explain(texts)
+        return scored - begin, time.process_time() - scored
+
+    tries = [seconds() for _ in range(7)]
+    assert min(explained for _, explained in tries) < 3 * min(scored for scored, _ in tries)
+
+
+def test_more_pieces_than_are_remembered_change_no_score() -> None:
+    texts = ["you worthless idiot", "good game"]
+    before = ENCODER.score(texts)
+    words = [f"{first}{second}{third}" for first in "bcdfgklm" for second in "aeiou" for third in TAILS]
+    ENCODER.score([" ".join(words[begin : begin + 20]) for begin in range(0, len(words), 20)])
+    assert np.abs(ENCODER.score(texts) - before).max() <= 1e-6

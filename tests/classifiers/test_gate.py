@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chat_moderator.classifiers.encoder import EncoderClassifier
 from chat_moderator.classifiers.gate import Gate
 from chat_moderator.errors import ConfigError
 
@@ -25,8 +26,6 @@ def path(tmp_path: Path) -> Path:
     np.savez(
         tmp_path / "gate.npz",
         pieces=np.frombuffer("\n".join(pieces).encode(), np.uint8),
-        piece_scores=-np.arange(len(pieces), dtype=np.float32),
-        known=np.zeros(1, np.uint32),
         table=chance.integers(-127, 127, (len(pieces), 8)).astype(np.int8),
         table_scale=np.full(len(pieces), 0.02, np.float32),
         window=layer(24, 16),
@@ -54,6 +53,11 @@ def test_an_alarm_never_depends_on_its_neighbours(path: Path) -> None:
 
 def test_nothing_alarms_not_and_what_is_too_long_always_does(path: Path) -> None:
     assert Gate(path).score(["", " ", "game " * 65]).tolist() == [0.0, 0.0, 1.0]
+
+
+def test_it_reads_the_same_with_the_pieces_of_the_encoder(path: Path) -> None:
+    encoder = EncoderClassifier()
+    assert Gate(path, encoder.pieces).score(TEXTS).tolist() == Gate(path).score(TEXTS).tolist()
 
 
 def test_a_file_that_is_another_is_refused(path: Path, tmp_path: Path) -> None:

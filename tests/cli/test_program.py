@@ -66,6 +66,23 @@ def test_help_imports_nothing_heavy() -> None:
     assert {"numpy", "apsw", "litestar", "httpx", "asyncio", "rich", "structlog"}.isdisjoint(loaded)
 
 
+def test_arithmetic_stays_on_one_thread_unless_the_environment_says_otherwise() -> None:
+    code = (
+        "import os, chat_moderator.one_thread as own; own.compute_on_one_thread(); "
+        "print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+
+    def told(environment: dict[str, str]) -> str:
+        found = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+        )
+        return found.stdout
+
+    rest = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    assert told(rest) == "1\n"
+    assert told(rest | {"OPENBLAS_NUM_THREADS": "3"}) == "3\n"
+
+
 def test_the_reference_page_is_what_the_program_says() -> None:
     code = "import runpy; print(runpy.run_path('docs/generate.py')['page'](), end='')"
     made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from chat_moderator.classifiers.encoder_network import ORDERS
+from chat_moderator.classifiers.encoder_tokens import ORDERS
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from chat_moderator.classifiers.encoder_network import EPSILON, GAP, ORDERS
+from chat_moderator.classifiers.encoder_tokens import EPSILON, GAP, ORDERS
 from chat_moderator.types import LABELS
 
 Weights = dict[str, Any]

@@ -6,25 +6,56 @@ however far apart their words are. Texts lie one after another in one matrix wit
 window reaches: none is padded, and none meets its neighbour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from chat_moderator.classifiers.encoder_evidence import Reading, evidence
+from chat_moderator.classifiers.encoder_tokens import GAP, Floats, TokenLayers
 
-ORDERS: Final = ((2, 0), (3, 1), (5, 2))
-"""Width of each branch's window, and how many of its tokens stand before the one it is for."""
-GAP: Final = 2
-EPSILON: Final = 1e-6
 _TOKENS: Final = 512
 """Rows worked on at once: their matrices stay in the second-level cache."""
 
 
+class _Head(NamedTuple):
+    """What the head's layers give before their rectifiers, (sequences, features) each."""
+
+    inner: Floats
+    spoken: Floats
+    peak: Floats
+    hidden: Floats
+
+
+class _Batch(NamedTuple):
+    """Some sequences, whose rows lie one after another in `tokens` and `said`; `starts` are where each begins."""
+
+    tokens: Floats
+    said: Floats
+    starts: NDArray[np.int64]
+    overview: Floats
+    head: _Head
+
+    @property
+    def hidden(self) -> Floats:
+        """(sequences, features): what the last layer reads."""
+        return np.maximum(self.head.hidden, 0)
+
+    def reading(self, place: int, length: int) -> Reading:
+        """A copy of what was made of one sequence."""
+        rows = slice(self.starts[place], self.starts[place] + length)
+        return Reading(
+            self.tokens[rows].copy(),
+            self.said[rows].copy(),
+            self.overview[place].copy(),
+            *(each[place].copy() for each in self.head),
+        )
+
+
 class EncoderNetwork:
-    """Piece ids to logits.
+    """Piece ids to logits. One thread at a time.
 
     Args:
         arrays: `table` (pieces, int8) with `table_scale`, and the weights of each layer.
@@ -38,27 +69,59 @@ class EncoderNetwork:
         table = arrays["table"]
         if table.dtype != np.int8:
             raise ValueError(f"table is {table.dtype}, not int8")
-        self._table = np.concatenate([table, np.zeros((1, table.shape[1]), np.int8)])
-        self._scale = np.append(arrays["table_scale"].astype(np.float32), np.float32(0))
-        self._gap = [len(table)] * GAP
         self._weights = {
             name: np.ascontiguousarray(array, np.float32)
             for name, array in arrays.items()
             if array.dtype in (np.float16, np.float32)
         }
-        self._width = self._weights["first_0_bias"].shape[0]
+        self._tokens = TokenLayers(table.astype(np.int8), arrays["table_scale"].astype(np.float32), self._weights)
+        self._gap = [self._tokens.gap] * GAP
         self.pieces = len(table)
         self.outputs = len(self._weights["out_bias"])
         self.logits([[0]])
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> Floats:
         """(len(sequences), labels); every sequence holds at least one id."""
-        found: Floats = self.hidden(sequences) @ self._weights["out"] + self._weights["out_bias"]
-        return found
+        return self._logits(self.hidden(sequences))
 
     def hidden(self, sequences: Sequence[Sequence[int]]) -> Floats:
         """(len(sequences), features): what the last layer reads."""
         found = np.empty((len(sequences), len(self._weights["out"])), np.float32)
+        for indexes, batch in self._batches(sequences):
+            found[indexes] = batch.hidden
+        return found
+
+    def read(
+        self, sequences: Sequence[Sequence[int]], least: float, most: int | None = None
+    ) -> tuple[Floats, dict[int, Reading]]:
+        """The logits, and what was made of each sequence of which one at least is as high as `least`, by index.
+
+        Of no more than `most` tokens in all, so that an answer may lack some.
+        """
+        found = np.empty((len(sequences), self.outputs), np.float32)
+        kept: dict[int, Reading] = {}
+        held = 0
+        for indexes, batch in self._batches(sequences):
+            logits = self._logits(batch.hidden)
+            found[indexes] = logits
+            for place in np.flatnonzero(logits.max(axis=1) >= least).tolist():
+                length = len(sequences[indexes[place]])
+                if most is not None and length > most - held:
+                    continue
+                held += length
+                kept[indexes[place]] = batch.reading(place, length)
+        return found, kept
+
+    def evidence(self, readings: Sequence[Reading], columns: Sequence[Sequence[int]]) -> list[Floats]:
+        """(length, columns) for each reading: how much each token, in its surroundings, adds to these logits of it."""
+        return evidence(self._weights, readings, columns)
+
+    def _logits(self, hidden: Floats) -> Floats:
+        found: Floats = hidden @ self._weights["out"] + self._weights["out_bias"]
+        return found
+
+    def _batches(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], _Batch]]:
+        """All sequences, longest first, as many at once as shall be, with their indexes."""
         order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
         begin = 0
         while begin < len(order):
@@ -66,116 +129,43 @@ class EncoderNetwork:
             while end < len(order) and (end == begin or rows + len(sequences[order[end]]) + GAP <= _TOKENS):
                 rows += len(sequences[order[end]]) + GAP
                 end += 1
-            found[order[begin:end]] = self._batch([sequences[index] for index in order[begin:end]])
+            yield order[begin:end], self._batch([sequences[index] for index in order[begin:end]])
             begin = end
-        return found
 
-    def evidence(self, ids: Sequence[int]) -> Floats:
-        """(len(ids), labels): how much each token, in its surroundings, adds to each logit.
-
-        What leaves the convolutions times the gradient of the head that reads it (gradient x input, Shrikumar et al.,
-        2017): one reading and one way back, however long the text.
-        """
-        weights = self._weights
-        length = len(ids)
-        root = np.sqrt(np.float32(length))
-        tokens = self._tokens(np.array([*self._gap, *ids, *self._gap]))[GAP:-GAP]
-        total, highest = tokens.sum(axis=0)[None], tokens.max(axis=0)[None]
-        said = tokens @ weights["context"]
-        weighed = np.maximum(said + self._overview(total, highest, np.float32(length)), 0)
-        mean = total @ weights["sum"] / root + root * weights["sum_bias"]
-        inner = mean @ weights["dense_0"]
-        spoken = mean @ weights["dense_skip"] + np.maximum(inner, 0) @ weights["dense_1"]
-        pooled = np.concatenate([weighed.max(axis=0), weighed.sum(axis=0) / root])[None]
-        peak = highest @ weights["peak"] + pooled @ weights["weighed"] + weights["peak_bias"]
-        hidden = self._head(total, highest, pooled, root)
-        joint = ((hidden > 0) * weights["out"].T) @ weights["hidden"].T
-        to_spoken = joint[:, : spoken.shape[1]] * (spoken > 0)
-        to_peak = joint[:, spoken.shape[1] :] * (peak > 0)
-        to_mean = to_spoken @ weights["dense_skip"].T
-        to_mean += ((to_spoken @ weights["dense_1"].T) * (inner > 0)) @ weights["dense_0"].T
-        to_highest, to_summed = np.split(to_peak @ weights["weighed"].T, 2, axis=1)
-        # (labels, tokens, channels): what each channel of each token, weighed against the whole, adds to each label.
-        to_weighed = np.repeat(to_summed[:, None] / root, length, axis=1)
-        to_weighed[:, weighed.argmax(axis=0), np.arange(weighed.shape[1])] += to_highest
-        to_weighed *= weighed > 0
-        to_overview = to_weighed.sum(axis=1) @ weights["overview"].T
-        to_peaks, to_mean_of_all = np.split(to_overview, 2, axis=1)
-        to_total = to_mean @ weights["sum"].T / root + to_mean_of_all / length
-        found: Floats = tokens @ to_total.T + np.einsum("ltc,tc->tl", to_weighed, said)
-        np.add.at(found, tokens.argmax(axis=0), (highest * (to_peak @ weights["peak"].T + to_peaks)).T)
-        return found
-
-    def _batch(self, sequences: Sequence[Sequence[int]]) -> Floats:
+    def _batch(self, sequences: Sequence[Sequence[int]]) -> _Batch:
         """Of sequences sorted by length, longest first."""
         lengths = np.array([len(ids) for ids in sequences])
         ids = np.array([*self._gap, *chain.from_iterable(chain(ids, self._gap) for ids in sequences)])
         starts = GAP + np.cumsum(lengths + GAP) - (lengths + GAP)
-        tokens = self._tokens(ids)
+        tokens = self._tokens.read(ids)
         total, highest = _pooled(tokens, starts, lengths)
         counts = lengths.astype(np.float32)[:, None]
-        weighed = tokens @ self._weights["context"]
-        weighed[GAP:] += np.repeat(self._overview(total, highest, counts), lengths + GAP, axis=0)
+        said = tokens @ self._weights["context"]
+        overview = self._overview(total, highest, counts)
+        weighed = np.repeat(overview, lengths + GAP, axis=0)
+        weighed += said[GAP:]
         np.maximum(weighed, 0, out=weighed)
-        summed, peaks = _pooled(weighed, starts, lengths)
+        summed, peaks = _pooled(weighed, starts - GAP, lengths)
         root = np.sqrt(counts)
-        return self._head(total, highest, np.concatenate([peaks, summed / root], axis=1), root)
+        head = self._head(total, highest, np.concatenate([peaks, summed / root], axis=1), root)
+        return _Batch(tokens, said, starts, overview, head)
 
-    def _tokens(self, ids: NDArray[np.int64]) -> Floats:
-        """(ids, features): what each token is in its surroundings. The first and last two ids are gaps."""
-        weights, width = self._weights, self._width
-        gaps = np.flatnonzero(ids == self._gap[0])
-        embedded = self._table.take(ids, axis=0).astype(np.float32)
-        embedded *= self._scale[ids][:, None]
-        projected = embedded @ weights["project"]
-        projected += weights["project_bias"]
-        _standardise(projected)
-        projected *= weights["project_gain"]
-        projected += weights["project_shift"]
-        projected[gaps] = 0
-        size = embedded.shape[1]
-        features = np.empty((len(ids), size + len(ORDERS) * width), np.float32)
-        features[:, :size] = embedded
-        for branch, order in enumerate(ORDERS):
-            here = projected[:, branch * width : (branch + 1) * width]
-            here = self._convolve(here, f"first_{branch}", order)
-            here[gaps] = 0
-            begin = size + branch * width
-            features[:, begin : begin + width] = self._convolve(here, f"second_{branch}", order)
-        _standardise(features)
-        return features
-
-    def _convolve(self, rows: Floats, name: str, order: tuple[int, int]) -> Floats:
-        """What each row's window says, added to the row."""
-        size, before = order
-        width = rows.shape[1]
-        inner = len(rows) - 2 * GAP
-        windows = np.empty((inner, size * width), np.float32)
-        for place in range(size):
-            start = GAP + place - before
-            windows[:, place * width : (place + 1) * width] = rows[start : start + inner]
-        found = np.zeros((len(rows), width), np.float32)
-        said = found[GAP : GAP + inner]
-        np.matmul(windows, self._weights[name], out=said)
-        said += self._weights[f"{name}_bias"]
-        np.maximum(said, 0, out=said)
-        said += rows[GAP : GAP + inner]
-        return found
-
-    def _overview(self, total: Floats, highest: Floats, counts: Floats | np.float32) -> Floats:
+    def _overview(self, total: Floats, highest: Floats, counts: Floats) -> Floats:
         """(texts, channels): what the whole text adds to each of its tokens before they are weighed."""
         found: Floats = np.concatenate([highest, total / counts], axis=1) @ self._weights["overview"]
         found += self._weights["context_bias"]
         return found
 
-    def _head(self, total: Floats, highest: Floats, pooled: Floats, root: Floats) -> Floats:
+    def _head(self, total: Floats, highest: Floats, pooled: Floats, root: Floats) -> _Head:
         weights = self._weights
         mean = total @ weights["sum"] / root + root * weights["sum_bias"]
-        inner = np.maximum(mean @ weights["dense_0"], 0)
-        spoken = np.maximum(mean @ weights["dense_skip"] + inner @ weights["dense_1"], 0)
-        peak = np.maximum(highest @ weights["peak"] + pooled @ weights["weighed"] + weights["peak_bias"], 0)
-        found: Floats = np.concatenate([spoken, peak], axis=1) @ weights["hidden"] + weights["hidden_bias"]
-        return np.maximum(found, 0)
+        inner = mean @ weights["dense_0"]
+        spoken: Floats = mean @ weights["dense_skip"]
+        spoken += np.maximum(inner, 0) @ weights["dense_1"]
+        peak = highest @ weights["peak"] + pooled @ weights["weighed"] + weights["peak_bias"]
+        joint = np.maximum(np.concatenate([spoken, peak], axis=1), 0)
+        hidden = joint @ weights["hidden"] + weights["hidden_bias"]
+        return _Head(inner, spoken, peak, hidden)
 
 
 def _pooled(rows: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -188,10 +178,3 @@ def _pooled(rows: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64])
         total[:longer] += here
         np.maximum(highest[:longer], here, out=highest[:longer])
     return total, highest
-
-
-def _standardise(rows: Floats) -> None:
-    """Gives each row mean 0 and variance 1, in place."""
-    size = rows.shape[1]
-    rows -= (rows @ np.full(size, 1 / size, np.float32))[:, None]
-    rows /= np.sqrt(np.einsum("ij,ij->i", rows, rows) / size + np.float32(EPSILON))[:, None]

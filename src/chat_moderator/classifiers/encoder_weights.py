@@ -4,11 +4,13 @@ import hashlib
 import io
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from chat_moderator.classifiers.encoder_network import EncoderNetwork
 from chat_moderator.classifiers.encoder_pieces import Pieces
@@ -16,6 +18,7 @@ from chat_moderator.errors import ConfigError
 
 BUNDLED: Final = Path(__file__).parent / "weights" / "encoder"
 _KEY: Final = "classifiers.encoder.model"
+_OF_PIECES: Final = ("pieces", "piece_scores", "known")
 _DAMAGED: Final = (KeyError, ValueError, IndexError, TypeError, EOFError)
 
 
@@ -49,13 +52,27 @@ class EncoderWeights:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-            pieces = arrays.pop("pieces").tobytes().decode().split("\n")
-            scores = arrays.pop("piece_scores").tolist()
-            known = frozenset(arrays.pop("known").tolist())
-            self.network = EncoderNetwork(arrays)
+            self.pieces = pieces_of(arrays)
+            self.network = EncoderNetwork({name: array for name, array in arrays.items() if name not in _OF_PIECES})
         except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
             raise ConfigError(_KEY, f"{path} does not hold an encoder: {error}") from error
-        expected = (len(pieces), len(scores), len(self.metadata.labels))
+        expected = (len(self.pieces.vocabulary), len(arrays["piece_scores"]), len(self.metadata.labels))
         if expected != (self.network.pieces, self.network.pieces, self.network.outputs):
             raise ConfigError(_KEY, f"{path} does not hold an encoder: pieces, embeddings and labels do not match")
-        self.pieces = Pieces(pieces, scores, lambda word: zlib.crc32(word.encode("utf-8", "surrogatepass")) in known)
+
+
+def pieces_of(arrays: Mapping[str, NDArray[Any]]) -> Pieces:
+    """What reads texts for the encoder whose arrays these are."""
+    pieces, scores, known = (arrays[name] for name in _OF_PIECES)
+    words = frozenset(known.tolist())
+    return Pieces(
+        pieces.tobytes().decode().split("\n"),
+        scores.tolist(),
+        lambda word: zlib.crc32(word.encode("utf-8", "surrogatepass")) in words,
+    )
+
+
+def bundled_pieces() -> Pieces:
+    """What reads texts for the bundled encoder, without the encoder."""
+    with np.load(BUNDLED / "encoder.npz", allow_pickle=False) as stored:
+        return pieces_of({name: stored[name] for name in _OF_PIECES})

@@ -1,7 +1,7 @@
 """The gate: a tiny network that says, in microseconds, whether a better tier might act on a text.
 
-Not a classifier of its own: what it says has no label and is never shown. It reads word pieces, three at a time, and
-was taught by the bundled encoder's scores.
+Not a classifier of its own: what it says has no label and is never shown. It reads the word pieces of the bundled
+encoder, three at a time, the rare ones as unknown, and was taught by that encoder's scores.
 """
 
 import hashlib
@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chat_moderator.classifiers.encoder_pieces import Pieces
+from chat_moderator.classifiers.encoder_pieces import UNKNOWN, Pieces
+from chat_moderator.classifiers.encoder_weights import bundled_pieces
 from chat_moderator.errors import ConfigError
 
 BUNDLED: Final = Path(__file__).parent / "weights" / "cascade" / "gate.npz"
@@ -43,12 +44,13 @@ class Gate:
 
     Args:
         path: an .npz file written by the training, with its .json beside it.
+        pieces: the bundled encoder's, which has read what it is then asked about; its own ones if None.
 
     Raises:
         ConfigError: a file is missing, is not the one that the metadata names, or holds something else.
     """
 
-    def __init__(self, path: Path = BUNDLED) -> None:
+    def __init__(self, path: Path = BUNDLED, pieces: Pieces | None = None) -> None:
         try:
             metadata = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=_Metadata)
             data = path.read_bytes()
@@ -58,16 +60,13 @@ class Gate:
         if digest != metadata.sha256:
             raise ConfigError(str(path), f"sha256 is {digest}, but its .json names {metadata.sha256}")
         self.version = f"gate-{digest[:12]}"
+        self._pieces = pieces or bundled_pieces()
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-            pieces = arrays["pieces"].tobytes().decode().split("\n")
-            known = frozenset(arrays["known"].tolist())
-            self._pieces = Pieces(
-                pieces,
-                arrays["piece_scores"].tolist(),
-                lambda word: zlib.crc32(word.encode("utf-8", "surrogatepass")) in known,
-            )
+            own = arrays["pieces"].tobytes().decode().split("\n")
+            rows = {piece: row for row, piece in enumerate(own)}
+            self._rows = np.array([*(rows.get(piece, UNKNOWN) for piece in self._pieces.vocabulary), len(own)])
             table = arrays["table"].astype(np.float32) * arrays["table_scale"].astype(np.float32)[:, None]
             self._table = np.concatenate([table, np.zeros((1, table.shape[1]), np.float32)])
             self._weights = {
@@ -92,10 +91,11 @@ class Gate:
 
     def _logits(self, sequences: Sequence[Sequence[int]]) -> Floats:
         """Texts lie one after another with a row of zeros between; (len(sequences),)."""
-        weights, gap = self._weights, [len(self._table) - 1]
+        weights, gap = self._weights, [len(self._rows) - 1]
         lengths = np.array([len(ids) for ids in sequences])
         starts = np.cumsum(lengths + 1) - (lengths + 1)
-        rows = self._table.take([*gap, *chain.from_iterable(chain(ids, gap) for ids in sequences)], axis=0)
+        ids = np.array([*gap, *chain.from_iterable(chain(ids, gap) for ids in sequences)])
+        rows = self._table.take(self._rows.take(ids), axis=0)
         size = rows.shape[1]
         windows = np.empty((len(rows) - 2, 3 * size), np.float32)
         for place in range(3):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from chat_moderator.errors import ConfigError
 from chat_moderator.text.bidi import OVERRIDE
 from chat_moderator.text.reading import read
+from chat_moderator.text.repeats import has_run
 from chat_moderator.text.words import Word, read_token, tokens
 from chat_moderator.types import LABELS, Span
 
@@ -50,12 +51,15 @@ class _Readings(dict[str, str]):
         self._known = known
 
     def __missing__(self, token: str) -> str:
-        reading = _line(
-            word
-            for piece, _ in tokens(token)
-            for word in read_token(piece, self._known.__contains__, fuzzy=False)
-            if word.speaks
-        ).strip()
+        reading = token.lower()
+        # Most tokens are plain words, of which no other spelling has to be tried.
+        if not (token.isascii() and token.isalpha()) or (reading not in self._known and has_run(reading)):
+            reading = _line(
+                word
+                for piece, _ in tokens(token)
+                for word in read_token(piece, self._known.__contains__, fuzzy=False)
+                if word.speaks
+            ).strip()
         if len(self) >= _REMEMBERED:
             self.clear()
         if len(token) <= _LONGEST_REMEMBERED:
@@ -134,6 +138,8 @@ class LexiconClassifier:
         if OVERRIDE in token:
             return _ENOUGH
         reading = self._readings[token]
+        if reading.isascii() and " " not in reading:  # one spaced word, which is a term or is not
+            return _ENOUGH if reading in self._longest else int(len(reading) == 1)
         words = reading.split()
         if not self._longest.isdisjoint(words) or self._automaton.find_matches_as_indexes(reading):
             return _ENOUGH

@@ -1,6 +1,7 @@
 """`work`: a further process that judges what waits in the queue of a serving one."""
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, settings_file
+from chat_moderator.one_thread import compute_on_one_thread
 
 
 def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
@@ -10,6 +11,7 @@ def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
     broker's. While nobody serves the directory it waits, and tries again with growing pauses. With a broker and the
     store postgres it needs no directory and runs on any machine.
     """
+    compute_on_one_thread()
     import asyncio  # noqa: PLC0415
 
     from chat_moderator import config as configuration  # noqa: PLC0415

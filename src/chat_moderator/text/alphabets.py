@@ -57,7 +57,10 @@ def fold_alphabets(mapped: Mapped) -> Mapped:
         if match.end() - match.start() == _FLAG
         for index in range(*match.span())
     }
+    folded = list(map(fold_character, mapped.text))
+    if not flags and all(len(each) == 1 for each in folded):
+        return mapped._replace(text="".join(folded))
     return Mapped.join(
-        (character if index in flags else fold_character(character), start, end)
-        for index, (character, start, end) in enumerate(zip(*mapped, strict=True))
+        (character if index in flags else each, start, end)
+        for index, (each, character, start, end) in enumerate(zip(folded, *mapped, strict=True))
     )

@@ -4,22 +4,23 @@ One mark that makes a letter of some language stays (ü, ñ, ё, й; any mark on
 marks that no letter has, go. What is left doubtful (is it "ano" or "año"?) is for `readings`.
 """
 
+import re
 import unicodedata
 from typing import Final
 
 from chat_moderator.text.mapped import Mapped
 
-_LATIN_MARKS_END: Final = "\u036f"
+_MARK: Final = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 
 
 def compose_marks(mapped: Mapped) -> Mapped:
     """Composes a letter with its first mark where Unicode has such a letter; drops other marks for European scripts."""
-    if mapped.text.isascii():
+    if not _MARK.search(mapped.text):
         return mapped
     pieces: list[tuple[str, int, int]] = []
     marked = False
     for character, start, end in zip(*mapped, strict=True):
-        if not _is_mark(character):
+        if not _MARK.match(character):
             pieces.append((character, start, end))
             marked = False
             continue
@@ -38,17 +39,6 @@ def compose_marks(mapped: Mapped) -> Mapped:
 def strip_marks(text: str) -> str:
     """The text with plain letters for marked Latin ones, length unchanged: "fück" becomes "fuck", "è" becomes "e"."""
     return "".join(_plain(character) for character in text)
-
-
-def _is_mark(character: str) -> bool:
-    return (
-        "\u0300" <= character <= _LATIN_MARKS_END
-        or "\u1ab0" <= character <= "\u1aff"
-        or "\u1dc0" <= character <= "\u1dff"
-        or "\u20d0" <= character <= "\u20ff"
-        or "\ufe20" <= character <= "\ufe2f"
-        or "\u0483" <= character <= "\u0489"
-    )
 
 
 def _is_marked(character: str) -> bool:

@@ -130,11 +130,21 @@ def meant(word: str, known: Callable[[str], bool]) -> tuple[Piece, ...]:
     Only of spellings that are usual it does not matter whether they are known. Constant work for words of up to 32
     letters; longer ones mean nothing.
     """
+    return () if known(word) and not is_usual(word) else meant_unknown(word, known)
+
+
+def is_usual(word: str) -> bool:
+    """Whether the word is a usual spelling of one of abuse, which counts even where it is known."""
+    return word in _listed().usual
+
+
+def meant_unknown(word: str, known: Callable[[str], bool]) -> tuple[Piece, ...]:
+    """Like `meant`, of a word that is not known, or usual all the same."""
     listed = _listed()
     size = len(word)
     if word in listed.usual:
         return (Piece(listed.usual[word], 0, size),)
-    if not _SHORTEST <= size <= _LONGEST or word in listed.innocent or known(word):
+    if not _SHORTEST <= size <= _LONGEST or word in listed.innocent:
         return ()
     if meaning := listed.meanings.get(word) or _longer(word, listed) or ("x" in word and unmasked(word, known)):
         return (Piece(meaning, 0, size),)

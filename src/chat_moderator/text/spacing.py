@@ -37,16 +37,10 @@ def fragment_of(token: str, known: Known) -> Fragment:
     return fragment(token.strip(_AROUND).lower(), known)
 
 
-def may_be_cut(first: Fragment, second: Fragment) -> bool:
-    """Whether neighbours may be the first two parts of a cut word."""
-    return first.begins and second.follows and (first.wordless or second.wordless)
-
-
 def join_cut(mapped: Mapped, known: Known) -> Mapped:
     """Joins neighbours that are a word of abuse cut in two, of which one at least is no word."""
     found = list(tokens(mapped.text))
-    fragments = [fragment_of(token, known) for token, _ in found]
-    if not any(may_be_cut(first, second) for first, second in pairwise(fragments)):
+    if not may_hold_cut([token for token, _ in found], known):
         return mapped
     pieces: list[tuple[str, int, int]] = []
     at = index = 0
@@ -59,6 +53,14 @@ def join_cut(mapped: Mapped, known: Known) -> Mapped:
         index += len(parts)
     pieces += mapped.pieces(at, len(mapped.text))
     return Mapped.join(pieces)
+
+
+def may_hold_cut(found: Sequence[str], known: Known) -> bool:
+    """Whether some neighbours among a text's tokens may be the first two parts of a cut word."""
+    fragments = [fragment_of(token, known) for token in found]
+    return any(
+        first.begins and second.follows and (first.wordless or second.wordless) for first, second in pairwise(fragments)
+    )
 
 
 def holds_cut(found: Sequence[str], known: Known) -> bool:

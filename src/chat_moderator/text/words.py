@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from chat_moderator.text.folding import fold
 from chat_moderator.text.mapped import Mapped
 from chat_moderator.text.masks import EDGES, LINK, NUMBER, host_words, mask
-from chat_moderator.text.misspellings import HIDING, meant, unmasked
+from chat_moderator.text.misspellings import HIDING, is_usual, meant, meant_unknown, unmasked
 from chat_moderator.text.readings import Known, best_reading, whole_reading
 
 
@@ -50,6 +51,7 @@ _UNREMARKABLE: Final = re.compile(r"[ -$'-~]+")  # printable ASCII but & and %
 _LONG_NUMBER: Final = 5
 _PUNCTUATION_KEPT: Final = 3
 _MAX_TOKEN: Final = 256
+_FOLDED: Final = 1024
 
 
 def tokens(text: str) -> Iterator[tuple[str, int]]:
@@ -69,8 +71,7 @@ def read_token(token: str, known: Known, offset: int = 0, *, fuzzy: bool = True)
     if (
         simple.isascii()
         and (match := _SIMPLE.fullmatch(simple.lower()))
-        and _is_plain(match[2], known)
-        and not (fuzzy and _is_doubtful(match[2], match[3], known))
+        and _is_plain(match[2], match[3], known, fuzzy=fuzzy)
     ):
         begin, end = offset + match.start(2), offset + match.end(2)
         found = [Word(match[2], begin, end)]
@@ -88,17 +89,24 @@ def read_token(token: str, known: Known, offset: int = 0, *, fuzzy: bool = True)
         return words
     if _UNREMARKABLE.fullmatch(token):
         return _split(Mapped.of(token.lower(), offset), known, fuzzy=fuzzy)
-    return _split(fold(Mapped.of(token, offset)), known, fuzzy=fuzzy)
+    return _split(fold(Mapped.of(token, offset)) if offset else _folded(token), known, fuzzy=fuzzy)
 
 
-def _is_plain(word: str, known: Known) -> bool:
-    """Whether no other spelling of the word has to be tried."""
-    return known(word) or not (_DOUBLED.search(word) and (_LONG_RUN.search(word) or known(_DOUBLED.sub(r"\1", word))))
+@lru_cache(_FOLDED)
+def _folded(token: str) -> Mapped:
+    """What needs no vocabulary is the same for every classifier, and each reads a new token soon after the last one."""
+    return fold(Mapped.of(token))
 
 
-def _is_doubtful(word: str, after: str, known: Known) -> bool:
-    """Whether the word may be a misspelling, or be hidden by the stars after it."""
-    return "*" in after or bool(meant(word, known))
+def _is_plain(word: str, after: str, known: Known, *, fuzzy: bool) -> bool:
+    """Whether the word is what it says: no other spelling, no misspelling, and not hidden by the stars after it."""
+    if fuzzy and "*" in after:
+        return False
+    if known(word):
+        return not (fuzzy and is_usual(word))
+    if _DOUBLED.search(word) and (_LONG_RUN.search(word) or known(_DOUBLED.sub(r"\1", word))):
+        return False
+    return not (fuzzy and meant_unknown(word, known))
 
 
 def _split(token: Mapped, known: Known, *, fuzzy: bool) -> list[Word]:
