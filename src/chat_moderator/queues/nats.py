@@ -166,7 +166,7 @@ class NatsQueue(Queue):
             again = [(f"{name}.again.{each.count}", each) for each in settlement.again]
             await self._publish(client, again, {DELAY: str(settlement.delay.total_seconds())})
             tokens = [parcel.token for parcel in settlement.parcels]
-            through = {token.lane: token.through for token in tokens if token.lane is not None}
+            through = {token.lane: token.through for token in tokens if not token.ack}
             await asyncio.gather(
                 *(
                     self._ask(f"STREAM.PURGE.{name}", {"filter": f"{name}.lane.{lane}.*", "seq": last + 1})
@@ -202,11 +202,11 @@ class NatsQueue(Queue):
         return due
 
     async def _lanes(self, client: Client, states: dict[str, "_State"], limit: int) -> list[Parcel]:
-        """Free lanes that have something: at most half of them, as many as fill the lease, but a few at least."""
+        """Free lanes that have something: at most half of them, as many as fill the lease, since each costs calls."""
         free = [name for name, state in states.items() if state.num_pending and not state.num_ack_pending]
         chosen = random.sample(free, min(len(free), max(LEAST, len(free) // 2)))
         enough = itertools.accumulate(states[name].num_pending * self._size for name in chosen)
-        chosen = chosen[: max(LEAST, 1 + sum(expected < limit for expected in enough))]
+        chosen = chosen[: 1 + sum(expected < limit for expected in enough)]
         chosen += self._overdue(states)
         if not chosen:
             return []
