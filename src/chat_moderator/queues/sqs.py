@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ from botocore.config import Config as ClientConfig
 
 from chat_moderator.errors import ChatModeratorError, ConfigError, OverloadedError, StaleLeaseError, TransientError
 from chat_moderator.protocols import Queue
-from chat_moderator.queues.envelope import EnvelopeLease, Parcel, Room, Sealed, Settlement, seal
+from chat_moderator.queues.envelope import EnvelopeLease, Parcel, Room, Sealed, Settlement, in_calls, seal
 from chat_moderator.queues.polling import LongPoll, first
 from chat_moderator.types import Depth, Message, Struct, now
 
@@ -170,7 +170,7 @@ class SqsQueue(Queue):
         return [_parcel(url, message) for message in answer.get("Messages", ())]
 
     async def _send(self, client: "SQSClient", url: str, envelopes: Sequence[Sealed], *, delay: int = 0) -> None:
-        for part in _calls(envelopes):
+        for part in in_calls(envelopes, most=TEN, largest=LARGEST):
             entries: Any = [
                 {"Id": str(at), "MessageBody": _body(each.data)}
                 | (_ordered(each) if url.endswith(".fifo") else {"DelaySeconds": delay})
@@ -290,20 +290,6 @@ def _body(data: bytes) -> str:
 
 def _ordered(envelope: Sealed) -> dict[str, str]:
     return {"MessageGroupId": str(envelope.lane), "MessageDeduplicationId": uuid.uuid4().hex}
-
-
-def _calls(envelopes: Iterable[Sealed]) -> Iterator[list[Sealed]]:
-    """At most ten a call and no more bytes than it may have."""
-    part: list[Sealed] = []
-    size = 0
-    for each in envelopes:
-        if part and (len(part) == TEN or size + len(each.data) > LARGEST):
-            yield part
-            part, size = [], 0
-        part.append(each)
-        size += len(each.data)
-    if part:
-        yield part
 
 
 def _by_queue(parcels: Sequence[Parcel]) -> Iterator[tuple[str, list[_Token]]]:
