@@ -12,8 +12,10 @@ def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
     """
     import asyncio  # noqa: PLC0415
 
+    from chat_moderator import interpreter, log  # noqa: PLC0415
+
+    interpreter.one_core_for_arithmetic()
     from chat_moderator import config as configuration  # noqa: PLC0415
-    from chat_moderator import log  # noqa: PLC0415
     from chat_moderator.cli.worker import WorkerProcess  # noqa: PLC0415
 
     path = settings_file(config)
