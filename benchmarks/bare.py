@@ -279,7 +279,10 @@ class BarePubsub:
         self._channels = [grpc.aio.insecure_channel(self._settings["endpoint"]) for _ in range(2)]
         self._publisher = PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=self._channels[0]))
         self._subscriber = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=self._channels[1]))
-        self._topic, self._subscription = f"projects/{project}/topics/{name}", f"projects/{project}/subscriptions/{name}"
+        self._topic, self._subscription = (
+            f"projects/{project}/topics/{name}",
+            f"projects/{project}/subscriptions/{name}",
+        )
         await self._publisher.create_topic(name=self._topic)
         await self._subscriber.create_subscription(
             Subscription(

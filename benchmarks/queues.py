@@ -115,7 +115,9 @@ async def bare(client: Bare, batches: list[list[Sealed]]) -> Round:
 
 
 @contextlib.asynccontextmanager
-async def both(name: str, directory: Path) -> AsyncIterator[Callable[[], contextlib.AbstractAsyncContextManager[tuple[Queue, Bare]]]]:
+async def both(
+    name: str, directory: Path
+) -> AsyncIterator[Callable[[], contextlib.AbstractAsyncContextManager[tuple[Queue, Bare]]]]:
     """Starts the server; opens a fresh queue and a bare client of one kind on it, each time anew."""
     if name == "embedded":
         numbers = iter(range(1_000))
@@ -158,7 +160,11 @@ async def measure(name: str, rounds: int, scale: float) -> list[tuple[Round, Rou
                 given = requests(REQUEST + round(scale * LOADS[name]), number)
                 singly = name == "embedded"  # a row a message, where it has no envelopes
                 envelopes = [
-                    [each for part in ([[one] for one in batch] if singly else [batch]) for each in seal(part, largest=LARGEST)]
+                    [
+                        each
+                        for part in ([[one] for one in batch] if singly else [batch])
+                        for each in seal(part, largest=LARGEST)
+                    ]
                     for batch in given
                 ]
                 async with fresh() as (queue, client):

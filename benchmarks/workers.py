@@ -118,12 +118,23 @@ def main() -> int:
         for _ in range(arguments.rounds):
             for workers, runs in found.items():
                 runs.append(drain(fresh(), arguments.messages, workers))
-    table = Table(title=f"{arguments.messages:,} messages, queue {arguments.queue}, median of {arguments.rounds} rounds")
-    for column in ("workers", "messages a second", "server, µs a message", "workers, µs a message", "ratio", "promised"):
+    table = Table(
+        title=f"{arguments.messages:,} messages, queue {arguments.queue}, median of {arguments.rounds} rounds"
+    )
+    for column in (
+        "workers",
+        "messages a second",
+        "server, µs a message",
+        "workers, µs a message",
+        "ratio",
+        "promised",
+    ):
         table.add_column(column, justify="right")
     ratio = statistics.median(two.rate / one.rate for one, two in zip(found[1], found[2], strict=True))
     for workers, runs in found.items():
-        rate, server, own = (statistics.median(getattr(run, name) for run in runs) for name in ("rate", "server", "workers"))
+        rate, server, own = (
+            statistics.median(getattr(run, name) for run in runs) for name in ("rate", "server", "workers")
+        )
         last = (f"{ratio:.2f}", f">= {PROMISED}") if workers == len(found) else ("", "")
         table.add_row(f"{workers}", f"{rate:,.0f}", f"{server:.0f}", f"{own:.0f}", *last)
     Console(width=120).print(table)

@@ -31,6 +31,15 @@ PATIENCE: Final = 5.0
 
 DUE: Final = "due"
 
+TALKATIVE: Final = (
+    "aiokafka",
+    "aiokafka.conn",
+    "aiokafka.consumer.fetcher",
+    "aiokafka.consumer.group_coordinator",
+    "aiokafka.producer.sender",
+)
+"""Loggers of the library that tell of each failed try, dozens a second while no broker can be reached."""
+
 log = logging.getLogger(__name__)
 
 
@@ -71,11 +80,30 @@ class _Held(Struct, frozen=True):
     until: float
 
 
+class _Seldom(logging.Filter):
+    """Lets one record through in five seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.created < self._until:
+            return False
+        self._until = record.created + 5.0
+        return True
+
+
+SELDOM: Final = _Seldom()
+
+
 class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the library is untyped
     """Implements `Queue` on a consumer group, joined with the first lease: who only puts takes no partition."""
 
     def __init__(self, config: Config | None = None) -> None:
         self._config = config or Config()
+        for name in TALKATIVE:
+            logging.getLogger(name).addFilter(SELDOM)  # once, however often it is added
         self._main, self._retries, self._dead = (self._config.name + kind for kind in ("", "-retries", "-dead"))
         self._opening = asyncio.Lock()
         self._turn = asyncio.Lock()

@@ -36,7 +36,9 @@ MOST: Final = 1000
 """Messages a call, published or acknowledged, by the service's limits."""
 
 TIMEOUT: Final = 5.0
-POLL: Final = 20.0
+POLL: Final = 5.0
+"""Seconds that a poll waits in the service, which hands messages to a poll whose connection broke until it ends."""
+
 PATIENCE: Final = timedelta(seconds=1)
 SHORTEST: Final = 10
 LONGEST: Final = 600
@@ -78,7 +80,7 @@ class PubsubQueue(Queue):
         self._opening = asyncio.Lock()
         self._channels: list[Any] = []
         self._ready = False
-        self._deadline = min(LONGEST, max(SHORTEST, math.ceil(self._config.lease)))
+        self._deadline = min(LONGEST, math.ceil(self._config.lease))
         self._deadlines: dict[str, int] = {}
         self._ordinary = LongPoll(self._receive)
         self._held = LongPoll(self._held_back)
@@ -251,7 +253,7 @@ class PubsubQueue(Queue):
         wanted = Subscription(
             name=subscription,
             topic=topic,
-            ack_deadline_seconds=self._deadline,
+            ack_deadline_seconds=SHORTEST,
             enable_message_ordering=not kind,
         )
         if kind != "-dead":
