@@ -51,7 +51,9 @@ class BareSqlite:
 
     async def get(self, wanted: int) -> list[bytes]:
         """See `Bare.get`."""
-        rows = self._connection.execute("SELECT seq, data FROM queue ORDER BY seq LIMIT ?", (wanted,)).fetchall()
+        rows: list[Any] = self._connection.execute(
+            "SELECT seq, data FROM queue ORDER BY seq LIMIT ?", (wanted,)
+        ).fetchall()
         self._last = rows[-1][0]
         return [data for _, data in rows]
 
@@ -88,7 +90,7 @@ class BareRedis:
 
     async def get(self, wanted: int) -> list[bytes]:
         """See `Bare.get`."""
-        found = await self._redis.xreadgroup("group", "one", {self._name: ">"}, count=wanted, block=5000)
+        found: Any = await self._redis.xreadgroup("group", "one", {self._name: ">"}, count=wanted, block=5000)
         entries = found[0][1]
         self._ids = [entry for entry, _ in entries]
         return [fields[b"e"] for _, fields in entries]

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.queues`: each queue's adapter beside its client's own loop, with the same envelopes, in one run.
+"""`python -m benchmarks.queues`: each queue's adapter beside its client's own loop, same envelopes, one run.
 
 Nothing is judged: messages are put, leased and acked. The bare loop puts, gets and acks the very bytes that the adapter
-would, prepared beforehand, on the same server with the same durability; it looks into none, keeps no order and counts no
-tries. Rounds alternate, and a ratio is the median of those of neighbours, so that a busy machine slows both alike. Exits
-with 1 when an adapter has less than six tenths of its bare client's rate.
+would, prepared beforehand, on the same server with the same durability; it looks into none, keeps no order, counts no
+tries and knows none again. Rounds alternate, and a ratio is the median of those of neighbours, so that a busy machine
+slows both alike. Exits with 1 when an adapter has less than six tenths of its bare client's rate.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from tests.servers.brokers import BROKERS
 
 from benchmarks.bare import BARE, Bare, BareSqlite
 from benchmarks.messages import CHANNELS, texts
@@ -30,7 +31,6 @@ from chat_moderator.queues.embedded import EmbeddedQueue
 from chat_moderator.queues.envelope import Sealed, seal
 from chat_moderator.store.database import Database
 from chat_moderator.types import Author, Message
-from tests.servers.brokers import BROKERS
 
 PROMISED = 0.6
 REQUEST = 512  # messages a put, and a lease

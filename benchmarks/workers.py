@@ -23,11 +23,11 @@ from typing import Any
 import apsw
 from rich.console import Console
 from rich.table import Table
+from tests.servers.brokers import BROKERS, Broker
 
 from benchmarks.load import send_all
 from benchmarks.messages import bodies, texts
 from benchmarks.server import Server, serving
-from tests.servers.brokers import BROKERS, Broker
 
 PROMISED = 1.7
 BATCH = 500

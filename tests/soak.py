@@ -26,4 +26,5 @@ class Progress:
             self._shown = at
             end = "\n" if done >= self._total else ""
             line = f"\r  {self._label}: {done:,} of {self._total:,} after {at - self._began:.0f} s "
-            print(line, end=end, file=sys.stderr, flush=True)
+            sys.stderr.write(line + end)
+            sys.stderr.flush()
