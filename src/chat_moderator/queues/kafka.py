@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition, errors
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -24,6 +25,9 @@ from chat_moderator.types import Depth, Message, Struct, now
 
 LARGEST: Final = 900_000
 """Bytes an envelope; a broker's own default limit is a megabyte."""
+
+GLANCE: Final = 16 * 1024
+"""Bytes of a partition that are read to see how old its first record is; a larger record comes all the same."""
 
 TIMEOUT: Final = 5.0
 PATIENCE: Final = 5.0
@@ -107,6 +111,7 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
         self._main, self._retries, self._dead = (self._config.name + kind for kind in ("", "-retries", "-dead"))
         self._opening = asyncio.Lock()
         self._turn = asyncio.Lock()
+        self._looking = asyncio.Lock()
         self._producer: AIOKafkaProducer | None = None
         self._watcher: AIOKafkaConsumer | None = None
         self._consumer: AIOKafkaConsumer | None = None
@@ -116,7 +121,6 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
         self._lost: dict[TopicPartition, tuple[int, int]] = {}
         self._asleep: dict[TopicPartition, float] = {}
         self._rebalancing = False
-        self._lag = timedelta()
         self._size = 1.0
 
     async def open(self) -> None:
@@ -149,9 +153,10 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
                 await asyncio.sleep(0)
 
     async def depth(self) -> Depth:
-        """See `Queue.depth`: in envelopes; `leased` is this process's; `oldest` is how old the latest lease was."""
-        async with self._connected():
-            return await self._depth()
+        """See `Queue.depth`: in envelopes; `leased` is this process's; `oldest` is of what is not settled."""
+        async with self._connected(), self._looking:
+            depth = await self._depth()
+            return msgspec.structs.replace(depth, oldest=await self._oldest())
 
     async def settle(self, settlement: Settlement) -> None:
         """See `Broker.settle`."""
@@ -222,8 +227,6 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
             return None
         lease = EnvelopeLease(self, parcels, self._config.lease, since)
         self._size += 0.1 * (len(lease.messages) / len(parcels) - self._size)
-        if lease.received_at:
-            self._lag = max(timedelta(), now() - lease.received_at[0])
         return lease
 
     def _due(
@@ -277,27 +280,45 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
         await asyncio.gather(*sent)
 
     async def _depth(self) -> Depth:
-        main, retries, dead = await asyncio.gather(
-            self._behind(self._main), self._behind(self._retries), self._behind(self._dead)
-        )
+        main, retries, dead = [
+            sum(end - settled for settled, end in (await self._unsettled(topic)).values())
+            for topic in (self._main, self._retries, self._dead)
+        ]
         leased = sum(held.through - held.first + 1 for held in self._held.values())
-        waiting = max(0, main - leased)
-        return Depth(
-            waiting=waiting, leased=leased, delayed=retries, dead=dead, oldest=self._lag if waiting else timedelta()
-        )
+        return Depth(waiting=max(0, main - leased), leased=leased, delayed=retries, dead=dead, oldest=timedelta())
 
-    async def _behind(self, topic: str) -> int:
-        """Records that the group has not settled."""
+    async def _unsettled(self, topic: str) -> dict[TopicPartition, tuple[int, int]]:
+        """The first offset that the group has not settled and the one behind the last, by partition that has any."""
         watcher = self._watcher
         assert watcher is not None  # noqa: S101 -- it is called within `_connected`
         partitions = [TopicPartition(topic, number) for number in range(self._partitions[topic])]
-        ends = await watcher.end_offsets(partitions)
-        starts = await watcher.beginning_offsets(partitions)
-        settled = await asyncio.gather(*(watcher.committed(partition) for partition in partitions))
-        return sum(
-            max(0, ends[partition] - max(starts[partition], offset or 0))
-            for partition, offset in zip(partitions, settled, strict=True)
+        starts, ends, *settled = await asyncio.gather(
+            watcher.beginning_offsets(partitions),
+            watcher.end_offsets(partitions),
+            *(watcher.committed(partition) for partition in partitions),
         )
+        found = {
+            partition: (max(starts[partition], offset or 0), ends[partition])
+            for partition, offset in zip(partitions, settled, strict=True)
+        }
+        return {partition: (first, end) for partition, (first, end) in found.items() if first < end}
+
+    async def _oldest(self) -> timedelta:
+        """The age of the oldest record that is not settled: the first of each partition is read, by no group."""
+        unsettled = await self._unsettled(self._main)
+        watcher = self._watcher
+        if not unsettled or watcher is None:
+            return timedelta()
+        watcher.assign(list(unsettled))
+        for partition, (first, _) in unsettled.items():
+            watcher.seek(partition, first)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                records = await asyncio.gather(*(watcher.getone(partition) for partition in unsettled))
+        finally:
+            watcher.unsubscribe()
+        first = min(record.timestamp for record in records) / 1000
+        return max(timedelta(), timedelta(seconds=now().timestamp() - first))
 
     async def _joined(self) -> AIOKafkaConsumer:
         async with self._opening:
@@ -341,7 +362,9 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
 
     async def _connect(self) -> None:
         await self._find()
-        self._watcher = AIOKafkaConsumer(group_id=self._config.name, enable_auto_commit=False, **self._options())
+        self._watcher = AIOKafkaConsumer(
+            group_id=self._config.name, enable_auto_commit=False, max_partition_fetch_bytes=GLANCE, **self._options()
+        )
         await _started(self._watcher)
         producer = AIOKafkaProducer(acks="all", request_timeout_ms=round(1000 * TIMEOUT), **self._options())
         await _started(producer)

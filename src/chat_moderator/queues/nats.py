@@ -298,23 +298,31 @@ class NatsQueue(Queue):
 
     async def _depth(self) -> Depth:
         name = self._config.name
-        lanes, again, state, dead, states = await asyncio.gather(
+        lanes, again, dead, oldest, states = await asyncio.gather(
             self._subjects("lane"),
             self._subjects("again"),
-            self._ask(f"STREAM.INFO.{name}", {}),
             self._ask(f"STREAM.INFO.{name}-dead", {}),
+            self._oldest(),
             self._states(),
         )
         leased = sum(each.num_ack_pending for each in states.values() if each.name != "again")
         messages = _total(lanes)
-        first = datetime.fromisoformat(state["state"]["first_ts"]) if messages else now()
         return Depth(
             waiting=max(0, messages - leased),
             leased=leased,
             delayed=_total(again),
             dead=dead["state"]["messages"],
-            oldest=max(timedelta(), now() - first),
+            oldest=oldest,
         )
+
+    async def _oldest(self) -> timedelta:
+        """The age of the first envelope in any lane; what was put aside is in none."""
+        assert self._client is not None  # noqa: S101 -- it is called within `_connected`
+        name = self._config.name
+        wanted = msgspec.json.encode({"seq": 1, "next_by_subj": f"{name}.lane.>"})
+        answer = await self._client.request(f"$JS.API.DIRECT.GET.{name}", wanted, TIMEOUT)
+        put = (answer.headers or {}).get("Nats-Time-Stamp")
+        return max(timedelta(), now() - datetime.fromisoformat(put)) if put else timedelta()
 
     async def _subjects(self, kind: str) -> dict[str, int]:
         """Envelopes by subject, whose last part says how many messages each holds."""

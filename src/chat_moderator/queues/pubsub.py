@@ -22,6 +22,7 @@ from chat_moderator.errors import ConfigError, OverloadedError, TransientError
 from chat_moderator.protocols import Queue
 from chat_moderator.queues.envelope import EnvelopeLease, Parcel, Sealed, Settlement, in_calls, seal
 from chat_moderator.queues.polling import LongPoll, first
+from chat_moderator.queues.pubsub_depth import UNTOLD, MonitoredDepth
 from chat_moderator.types import Depth, Message, Struct, now
 
 EMULATOR: Final = "PUBSUB_EMULATOR_HOST"
@@ -57,13 +58,15 @@ class Config(Struct, frozen=True):
     """`name`: topics and subscriptions are NAME, NAME-retries and NAME-dead; `create`: makes those that are missing.
 
     `project`: else that of the environment's credentials; `endpoint`: host and port of an emulator, else
-    PUBSUB_EMULATOR_HOST; `lease`: seconds a worker has for a batch, at most 600.
+    PUBSUB_EMULATOR_HOST; `monitoring`: address of Cloud Monitoring, where its depth shall be asked for; `lease`:
+    seconds a worker has for a batch, at most 600.
     """
 
     name: str = "chat-moderator"
     create: bool = False
     project: str = ""
     endpoint: str = ""
+    monitoring: str = ""
     lease: float = 30.0
 
 
@@ -84,7 +87,7 @@ class PubsubQueue(Queue):
         self._deadlines: dict[str, int] = {}
         self._ordinary = LongPoll(self._receive)
         self._held = LongPoll(self._held_back)
-        self._lag = timedelta()
+        self._monitored: MonitoredDepth | None = None
         self._size = 1.0
         self._wanted = 1
 
@@ -109,13 +112,12 @@ class PubsubQueue(Queue):
         parcels, since = taken
         lease = EnvelopeLease(self, parcels, self._config.lease, since)
         self._size += 0.1 * (len(lease.messages) / len(parcels) - self._size)
-        if lease.received_at:
-            self._lag = max(timedelta(), now() - lease.received_at[0])
         return lease
 
     async def depth(self) -> Depth:
-        """See `Queue.depth`: only how old the latest lease was; what waits is told by Cloud Monitoring alone."""
-        return Depth(waiting=0, leased=0, delayed=0, dead=0, oldest=self._lag)
+        """See `Queue.depth`: untold, unless Cloud Monitoring may be asked."""
+        async with self._connected():
+            return await self._monitored.depth() if self._monitored is not None else UNTOLD
 
     async def settle(self, settlement: Settlement) -> None:
         """See `Broker.settle`."""
@@ -224,6 +226,8 @@ class PubsubQueue(Queue):
             ]
         if not self._project:
             raise ConfigError("queue.project", "the environment names no Google project: name it here")
+        if self._config.monitoring:
+            self._monitored = MonitoredDepth(self._config.monitoring, self._project, self._config.name)
         publishing, subscribing = self._channels
         self._publisher = PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=publishing))
         self._subscriber = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=subscribing))

@@ -90,7 +90,7 @@ class SqsQueue(Queue):
         self._room = Room(self._config.capacity, fresh=FRESH)
         self._ordinary = LongPoll(partial(self._receive, ""))
         self._held = LongPoll(partial(self._receive, "-retries"))
-        self._lag = timedelta()
+        self._lag: timedelta | None = None
         self._size = 1.0
 
     async def open(self) -> None:
@@ -126,7 +126,10 @@ class SqsQueue(Queue):
         return lease
 
     async def depth(self) -> Depth:
-        """See `Queue.depth`: in envelopes, as the service estimates; `oldest` is how old the latest lease was."""
+        """See `Queue.depth`: in envelopes, as the service estimates; the age is told by CloudWatch alone.
+
+        A process that leases knows how old its latest lease was.
+        """
         async with self._connected() as client:
             return await self._depth(client)
 
@@ -204,7 +207,8 @@ class SqsQueue(Queue):
             leased=leased,
             delayed=sum(_count(retries, state) for state in ("", "Delayed", "NotVisible")),
             dead=_count(dead, ""),
-            oldest=self._lag if waiting else timedelta(),
+            oldest=(self._lag or timedelta()) if waiting else timedelta(),
+            untold=("oldest",) if waiting and self._lag is None else (),
         )
 
     @contextlib.asynccontextmanager
