@@ -180,20 +180,15 @@ async def measure(name: str, rounds: int, scale: float) -> list[tuple[Round, Rou
     return found
 
 
-def main() -> int:
-    """Measures and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.queues", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="QUEUE", help=f"of {', '.join(LOADS)}; else all")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1.0, help="messages a round, times the usual number")
-    arguments = parser.parse_args()
+def run(names: Sequence[str], rounds: int = 5, scale: float = 1.0) -> int:
+    """Measures and prints the table; 0 where every promise is kept."""
     os.environ |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
-    table = Table(title=f"Messages a second, {REQUEST} a put and a lease, median of {arguments.rounds} rounds")
+    table = Table(title=f"Messages a second, {REQUEST} a put and a lease, median of {rounds} rounds")
     for column in ("queue", "put", "lease, ack", "both", "bare client: put", "get, ack", "both", "ratio", "kept"):
         table.add_column(column, justify="left" if column == "queue" else "right")
     kept = True
-    for name in arguments.names or LOADS:
-        found = asyncio.run(measure(name, arguments.rounds, arguments.scale))
+    for name in names:
+        found = asyncio.run(measure(name, rounds, scale))
         ratio = statistics.median(ours.both / theirs.both for ours, theirs in found)
         rates = [
             statistics.median(getattr(pair[side], field) for pair in found)
@@ -205,6 +200,16 @@ def main() -> int:
         table.add_row(name, *(f"{rate:,.0f}" for rate in rates), f"{ratio:.2f}", verdict)
     Console(width=120).print(table)
     return 0 if kept else 1
+
+
+def main() -> int:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.queues", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="QUEUE", help=f"of {', '.join(LOADS)}; else all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0, help="messages a round, times the usual number")
+    arguments = parser.parse_args()
+    return run(arguments.names or list(LOADS), arguments.rounds, arguments.scale)
 
 
 if __name__ == "__main__":
