@@ -85,13 +85,15 @@ class _Held(Struct, frozen=True):
 
 
 class _Seldom(logging.Filter):
-    """Lets one record through in five seconds."""
+    """Lets one error through in five seconds, and all that is less."""
 
     def __init__(self) -> None:
         super().__init__()
         self._until = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.ERROR:
+            return True
         if record.created < self._until:
             return False
         self._until = record.created + 5.0
