@@ -2,6 +2,7 @@
 PYTHON ?= python3
 DATA ?= ../shared/data
 BIN := .venv/bin
+SOAK := tests/queues/test_faults.py tests/end_to_end/test_broker.py tests/end_to_end/test_nothing_is_lost.py
 
 .PHONY: run test check fix bench evaluate train lock clean soak
 
@@ -33,8 +34,8 @@ evaluate: .venv/installed-training ## how well it judges, on data it never saw: 
 train: .venv/installed-training ## make the shipped n-gram weights anew: DATA=folder; training/encoder tells how the encoder is made
 	$(BIN)/python -m training.train --data $(DATA) $(ARGS)
 
-soak: .venv/installed-dev ## the long fault runs: 100,000 messages a queue
-	CHAT_MODERATOR_SOAK=100000 $(BIN)/pytest tests/queues/test_faults.py $(ARGS)
+soak: .venv/installed-dev ## the long fault runs, with their progress: 100,000 messages a queue, 20 ends under load; ARGS='-k redis'
+	CHAT_MODERATOR_SOAK=100000 $(BIN)/pytest -s -v --durations=10 $(SOAK) $(ARGS)
 
 lock: ## write the versions that were installed last
 	$(BIN)/pip freeze --exclude-editable > requirements.lock

@@ -107,9 +107,19 @@ def main() -> int:
     parser.add_argument("--chat", action="store_true", help="real chat through the default cascade instead")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="with --chat: the labelled sets")
     parser.add_argument("--whole", action="store_true", help="with --chat: the last tier judges all, not one in ten")
+    parser.add_argument("--queues", action="store_true", help="the queues' adapters beside their bare clients instead")
+    parser.add_argument("--workers", action="store_true", help="what a second `work` process adds instead")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     console = Console()
+    if arguments.queues:
+        from benchmarks import queues
+
+        return queues.run(list(queues.LOADS))
+    if arguments.workers:
+        from benchmarks import workers
+
+        return workers.run()
     if arguments.chat:
         return measure_chat(arguments, console)
     lines = texts(arguments.messages)

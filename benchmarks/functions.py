@@ -6,6 +6,7 @@ pipeline with random weights, is measured in the same run.
 
 import argparse
 import importlib.metadata
+import json
 import os
 import re
 import resource
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -31,11 +33,17 @@ PROMISED_COLD = 1.0  # seconds of processor time
 PROMISED_SIZE = 250  # MB
 PROMISED_RATIO = 6.0
 
+HEAVY = ("litestar", "onnxruntime", "rich", "starlette", "torch", "transformers", "typer", "uvicorn")
+"""What a function must not import: servers, the command line, other classifiers' libraries."""
+
 FIRST = """
+import json
+import sys
 import time
 import main
+imported = time.process_time()
 main.run(messages=[{"id": "1", "text": "Hello!"}])
-print(time.process_time())
+print(json.dumps({"imported": imported, "first": time.process_time(), "modules": sorted(sys.modules)}))
 """
 
 
@@ -62,13 +70,23 @@ def _body(lines: list[str]) -> list[dict[str, str]]:
     return [{"id": str(index), "text": text} for index, text in enumerate(lines)]
 
 
-def cold_start() -> float:
-    """Processor seconds from the start of a process to its first verdict, the median of some."""
+@dataclass(frozen=True)
+class ColdStart:
+    """Processor seconds from a process's start until all is imported, until its first verdict; heavy modules in it."""
+
+    imported: float
+    first: float
+    heavy: tuple[str, ...]
+
+
+def cold_start() -> ColdStart:
+    """The medians of some starts."""
     found = []
     for _ in range(STARTS):
         done = subprocess.run([sys.executable, "-c", FIRST], cwd=ROOT, capture_output=True, text=True, check=True)
-        found.append(float(done.stdout))
-    return statistics.median(found)
+        found.append(json.loads(done.stdout))
+    imported, first = (statistics.median(each[name] for each in found) for name in ("imported", "first"))
+    return ColdStart(imported, first, tuple(name for name in HEAVY if name in found[0]["modules"]))
 
 
 def peer_cold_start() -> float:
@@ -112,24 +130,18 @@ def main() -> int:
     console.print(speeds)
     cold, size = cold_start(), package_size()
     rows = [
-        (
-            "process start to first verdict, processor seconds",
-            f"{cold:.2f}",
-            f"<= {PROMISED_COLD}",
-            cold <= PROMISED_COLD,
-        ),
-        ("package with dependencies, MB", f"{size:.0f}", f"<= {PROMISED_SIZE}", size <= PROMISED_SIZE),
-    ]
+        ("process start to first verdict, processor seconds", f"{cold.first:.2f}", f"<= {PROMISED_COLD}",
+         cold.first <= PROMISED_COLD),
+        ("of that, until all is imported", f"{cold.imported:.2f}", "", True),
+        ("servers and other classifiers' libraries imported", ", ".join(cold.heavy) or "none", "none", not cold.heavy),
+        ("package with dependencies, unzipped, MB", f"{size:.0f}", f"<= {PROMISED_SIZE}", size <= PROMISED_SIZE),
+    ]  # fmt: skip
     if not arguments.no_peer:
-        ratio = peer_cold_start() / cold
+        ratio = peer_cold_start() / cold.first
         rows.append(
-            (
-                "a BERT-base pipeline's start, times ours",
-                f"{ratio:.1f}",
-                f">= {PROMISED_RATIO}",
-                ratio >= PROMISED_RATIO,
-            )
-        )
+            ("a BERT-base pipeline's start, times ours", f"{ratio:.1f}", f">= {PROMISED_RATIO}",
+             ratio >= PROMISED_RATIO)
+        )  # fmt: skip
     table = Table(title="Promises")
     for column in ("what", "found", "promised", "kept"):
         table.add_column(column, justify="left" if column == "what" else "right")

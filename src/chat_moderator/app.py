@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from chat_moderator import config, registry
+from chat_moderator import config, interpreter, registry
 from chat_moderator.config import Settings
 from chat_moderator.connections import Connections, performable
 from chat_moderator.errors import ChatModeratorError, ConfigError, TransientError
@@ -42,12 +40,6 @@ if TYPE_CHECKING:
     from chat_moderator.store.postgres import PostgresStore
 
 log = logging.getLogger(__name__)
-
-SWITCH_INTERVAL: Final = 0.0002
-"""Seconds a thread may keep the interpreter while another waits: the judge must not stall the loop or the writer."""
-
-COLLECTION: Final = (50_000, 20, 50)
-"""The collector's thresholds: a batch makes thousands of short-lived lists and dicts, none of them in a cycle."""
 
 RELOAD: Final = 1.0
 RETAIN: Final = 3600.0
@@ -236,9 +228,7 @@ class App:
 
     async def start(self) -> None:
         """Begins to work; returns when messages are accepted."""
-        sys.setswitchinterval(SWITCH_INTERVAL)
-        gc.freeze()
-        gc.set_threshold(*COLLECTION)
+        interpreter.share()
         loop = asyncio.get_running_loop()
         (self._shared or self.database).on_append(partial(_call_soon, loop, self._appended))
         try:

@@ -183,13 +183,17 @@ class Appended(Struct, frozen=True):
 
 
 class Depth(Struct, frozen=True):
-    """How full a queue is; `oldest` is the age of the oldest waiting message, zero when none waits."""
+    """How full a queue is; `oldest` is the age of the oldest waiting message, zero when none waits.
+
+    `untold` names the fields that the broker does not tell: they are zero here, and mean nothing.
+    """
 
     waiting: int
     leased: int
     delayed: int
     dead: int
     oldest: timedelta
+    untold: tuple[str, ...] = ()
 
 
 class WebhookCall(Struct, frozen=True):

@@ -68,7 +68,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_arithmetic_stays_on_one_thread_unless_the_environment_says_otherwise() -> None:
     code = (
-        "import os, chat_moderator.one_thread as own; own.compute_on_one_thread(); "
+        "import os, chat_moderator.interpreter as own; own.one_core_for_arithmetic(); "
         "print(os.environ['OPENBLAS_NUM_THREADS'])"
     )
 

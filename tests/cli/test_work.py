@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chat_moderator import interpreter
 from chat_moderator.cli.stores import use_store
 from chat_moderator.store.audit import RecordsAfter
 from chat_moderator.store.intake import Put
@@ -104,3 +106,23 @@ def test_a_directory_or_a_queue_that_cannot_be_shared_is_said(data: Path) -> Non
     (data / "work.toml").write_text('[queue]\ntype = "memory"\n')
     done = process("work", "--data-dir", str(data), "--config", str(data / "work.toml"))
     assert (done.code, done.err.split(": ")[1]) == (2, "queue.type")
+
+
+ARITHMETIC = """
+import sys
+from chat_moderator import interpreter
+from chat_moderator.cli import program
+assert "numpy" not in sys.modules, "it would have read the environment by now"
+interpreter.one_core_for_arithmetic()
+from chat_moderator.cli import worker
+from threadpoolctl import threadpool_info
+print(max(each["num_threads"] for each in threadpool_info()))
+"""
+
+
+def test_a_worker_multiplies_on_one_core() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in interpreter.ARITHMETIC}
+    done = subprocess.run(
+        [sys.executable, "-c", ARITHMETIC], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "1"

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import httpx
 
+from chat_moderator.cli.stores import use_store
+from chat_moderator.store.audit import LastSeq
+from tests.end_to_end.test_nothing_is_lost import Producer
 from tests.running import Running, free_port
 from tests.servers.brokers import RedisBroker
+from tests.soak import ROUNDS, Progress
 
 SETTINGS = """
 [queue]
@@ -38,6 +42,11 @@ async def decided(url: str) -> list[str]:
             ids += [decision["id"] for decision in page["decisions"]]
             after = page["next"]
     return ids
+
+
+async def newest(directory: Path) -> int:
+    """How many decisions there are."""
+    return await asyncio.to_thread(use_store, directory, lambda store: store.ask(LastSeq()))
 
 
 async def test_two_workers_drain_a_broker_and_one_is_killed(tmp_path: Path) -> None:
@@ -73,4 +82,41 @@ async def test_two_workers_drain_a_broker_and_one_is_killed(tmp_path: Path) -> N
             if process.poll() is None:
                 process.kill()
             process.wait()
+        broker.stop()
+
+
+async def test_sigterm_ends_a_worker_under_load_within_ten_seconds_and_loses_nothing(tmp_path: Path) -> None:
+    broker = RedisBroker(tmp_path)
+    url = f"redis://127.0.0.1:{broker.server.port}"
+    # Leases outlive the test: what a worker leaves unsettled would be missing at its end.
+    settings = SETTINGS.replace("lease = 2.0", "lease = 600.0")
+    (tmp_path / "serve.toml").write_text(settings.format(url=url, parallel=0))
+    (tmp_path / "work.toml").write_text(settings.format(url=url, parallel=2))
+    server = Running(tmp_path, free_port(), "--config", str(tmp_path / "serve.toml"))
+    producer, stopped, progress = Producer(), asyncio.Event(), Progress("SIGTERM to a worker", ROUNDS)
+    worker = None
+    try:
+        await asyncio.to_thread(server.wait_until_ready)
+        sending = asyncio.create_task(producer.send_until(server.url, stopped))
+        for number in range(ROUNDS):
+            worker = start_worker(tmp_path)
+            before = await newest(tmp_path)
+            async with asyncio.timeout(60):
+                while await newest(tmp_path) < before + 200 * (number % 5 + 1):
+                    await asyncio.sleep(0.01)
+            worker.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(worker.wait, 10) == 0
+            progress.show(number + 1)
+        stopped.set()
+        await sending
+        worker = start_worker(tmp_path)
+        async with asyncio.timeout(120):
+            while await newest(tmp_path) < len(producer.acknowledged):
+                await asyncio.sleep(0.1)
+        assert Counter(await decided(server.url)) == Counter(producer.acknowledged)
+    finally:
+        for process in (worker, server.process):
+            if process is not None:
+                process.kill()
+                process.wait()
         broker.stop()

@@ -20,6 +20,7 @@ from chat_moderator.store.intake import AskDepth
 from chat_moderator.store.retention import CheckIntegrity
 from chat_moderator.types import Record
 from tests.running import Running, free_port
+from tests.soak import ROUNDS
 
 CYCLES = 20
 
@@ -121,11 +122,11 @@ def running(tmp_path: Path) -> Iterator[Running]:
         started.kill()
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(ROUNDS))
 async def test_sigterm_under_load_drains_and_exits_with_0(running: Running, tmp_path: Path, number: int) -> None:
     producer, stopped = Producer(), asyncio.Event()
     sending = asyncio.create_task(producer.send_until(running.url, stopped))
-    while len(producer.acknowledged) < 500 * (number + 1):
+    while len(producer.acknowledged) < 500 * (number % 5 + 1):
         await asyncio.sleep(0)
     running.process.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(running.process.wait, 10) == 0

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -19,18 +18,21 @@ from chat_moderator.moderator.worker import Config, Worker
 from chat_moderator.policy.config import PolicyConfig
 from chat_moderator.policy.thresholds import ThresholdPolicy
 from chat_moderator.protocols import Lease, Queue
+from chat_moderator.queues.embedded import EmbeddedQueue
 from chat_moderator.store.audit import RecordsAfter
 from chat_moderator.store.database import Database
 from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.testing.doubles import CountingObserver, WordClassifier
 from chat_moderator.testing.factories import make_message
 from chat_moderator.types import Message, Record
-from tests.servers.brokers import Broker
+from tests.servers.brokers import BROKERS, Broker
 from tests.servers.process import Line
+from tests.soak import MESSAGES, Progress
 
-MESSAGES = int(os.environ.get("CHAT_MODERATOR_SOAK", "5000"))
 PATIENCE = 60.0 + MESSAGES / 100
 LEASE = 3.0
+AWAY, BACK = 10.0, 10.0
+"""Seconds that a broker is cut off, and until it has to be in use again."""
 
 
 class Works:
@@ -61,9 +63,12 @@ class Works:
 
     async def decided(self, count: int) -> list[Record]:
         """Waits until so many are decided."""
+        progress = Progress("decided", count)
         async with asyncio.timeout(PATIENCE):
             while self.observer.count < count:
+                progress.show(self.observer.count)
                 await asyncio.sleep(0.02)
+        progress.show(self.observer.count)
         return await self.records()
 
 
@@ -132,6 +137,38 @@ async def test_eight_workers_keep_the_order_of_a_thousand_channels(broker: Broke
             records = await works.decided(len(messages))
     assert_each_once(records, messages)
     assert inversions(records, messages) == 0
+
+
+async def test_eight_workers_keep_the_order_on_the_embedded_queue(works: Works) -> None:
+    messages = chatter(MESSAGES, 1000)
+    queue = EmbeddedQueue(works.database)
+    async with works.working(*[queue] * 8, batch=128):
+        await put(queue, messages)
+        records = await works.decided(len(messages))
+    assert_each_once(records, messages)
+    assert inversions(records, messages) == 0
+
+
+async def test_a_broker_that_is_away_for_ten_seconds_is_in_use_again_within_ten(
+    works: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All at once, since most of it is waiting; meanwhile each says so now and then, and nothing ends."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    async with contextlib.AsyncExitStack() as stack:
+        cut = [await stack.enter_async_context(cut_off(kind, works, tmp_path)) for kind in BROKERS.values()]
+        await asyncio.gather(*(each.decides() for each in cut))
+        for each in cut:
+            await each.line.cut()
+        refused = await asyncio.gather(*(each.refuses() for each in cut), asyncio.sleep(AWAY))
+        assert refused[:-1] == [True] * len(cut)
+        told = [record for record in caplog.records if "cannot be used for now" in record.message]
+        assert len(told) <= 10 * len(cut) * 2  # two leases at once
+        for each in cut:
+            await each.line.open()
+        async with asyncio.timeout(BACK):
+            await asyncio.gather(*(each.decides() for each in cut))
+    assert [record.message for record in caplog.records if record.exc_info] == []
 
 
 async def test_a_cut_line_loses_and_doubles_nothing(broker: Broker, works: Works) -> None:
@@ -234,6 +271,47 @@ async def test_what_is_not_there_is_one_clear_error(broker: Broker) -> None:
         await queue.open()
     assert "Traceback" not in str(caught.value)
     await queue.aclose()
+
+
+class CutOff:
+    """A queue behind a line, and workers that drain it."""
+
+    def __init__(self, queue: Queue, line: Line, works: Works) -> None:
+        self.queue = queue
+        self.line = line
+        self.works = works
+
+    async def decides(self) -> None:
+        """Puts a few messages, as often as is needed, and waits until they are decided."""
+        before = self.works.observer.count
+        await put_once_more(self.queue, [make_message("fine", channel=f"c{n}") for n in range(10)])
+        await self.works.decided(before + 10)
+
+    async def refuses(self) -> bool:
+        """Whether a put fails in time, as what may be tried again."""
+        try:
+            async with asyncio.timeout(AWAY):
+                await self.queue.put([make_message("fine")])
+        except TransientError:
+            return True
+        return False
+
+
+@contextlib.asynccontextmanager
+async def cut_off(kind: type[Broker], works: Works, directory: Path) -> AsyncIterator[CutOff]:
+    own = directory / kind.name
+    own.mkdir()
+    broker = await asyncio.to_thread(kind, own)
+    line = Line(broker.server.port)
+    await line.open()
+    own_works = Works(works.database, works.moderator)
+    try:
+        settings = broker.settings(line.port) | {"lease": LEASE}  # what the dead line took comes again after it
+        async with broker.behind(line, settings) as queue, own_works.working(queue):
+            yield CutOff(queue, line, own_works)
+    finally:
+        await line.cut()
+        broker.stop()
 
 
 async def leased(queue: Queue) -> Lease:

@@ -8,7 +8,6 @@ import typer
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, settings_file
 from chat_moderator.cli.output import show, silence
-from chat_moderator.one_thread import compute_on_one_thread
 from chat_moderator.printable import printable
 
 if TYPE_CHECKING:
@@ -34,9 +33,10 @@ def serve(
     API, web chat, queue and audit run in one process on one port, until SIGTERM or Ctrl-C. It then takes nothing new,
     finishes what was begun and exits with 0 within ten seconds. The data directory is made where it is missing.
     """
-    compute_on_one_thread()
+    from chat_moderator import interpreter, log  # noqa: PLC0415
+
+    interpreter.one_core_for_arithmetic()
     from chat_moderator import config as configuration  # noqa: PLC0415
-    from chat_moderator import log  # noqa: PLC0415
 
     path = settings_file(config)
     settings = configuration.read(path)

@@ -1,7 +1,6 @@
 """`work`: a further process that judges what waits in the queue of a serving one."""
 
 from chat_moderator.cli.options import DATA, ConfigOption, DataOption, settings_file
-from chat_moderator.one_thread import compute_on_one_thread
 
 
 def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
@@ -11,11 +10,12 @@ def work(data_dir: DataOption = DATA, config: ConfigOption = None) -> None:
     broker's. While nobody serves the directory it waits, and tries again with growing pauses. With a broker and the
     store postgres it needs no directory and runs on any machine.
     """
-    compute_on_one_thread()
     import asyncio  # noqa: PLC0415
 
+    from chat_moderator import interpreter, log  # noqa: PLC0415
+
+    interpreter.one_core_for_arithmetic()
     from chat_moderator import config as configuration  # noqa: PLC0415
-    from chat_moderator import log  # noqa: PLC0415
     from chat_moderator.cli.worker import WorkerProcess  # noqa: PLC0415
 
     path = settings_file(config)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from chat_moderator import config
+from chat_moderator import config, interpreter
 from chat_moderator.app import build_cascade, build_policy, build_queue, build_recent, build_shared, stamp_of
 from chat_moderator.cli.output import hint
 from chat_moderator.cli.served_store import ServedStore
@@ -73,6 +73,7 @@ class WorkerProcess:
 
     async def run(self) -> None:
         """Works until SIGTERM or SIGINT, then finishes what it has leased, within ten seconds."""
+        interpreter.share()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,7 +6,7 @@ The form is JSON, so that any producer can write it and a person can read a dead
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Protocol
 
@@ -211,6 +211,20 @@ def seal(messages: Sequence[Message], *, largest: int) -> list[Sealed]:
         for start in range(0, len(own), MOST)
         for each in _fitting(tuple(own[start : start + MOST]), at, largest)
     ]
+
+
+def in_calls(envelopes: Iterable[Sealed], *, most: int, largest: int) -> Iterator[list[Sealed]]:
+    """In order, at most `most` of them and `largest` bytes a call; one that is larger goes alone."""
+    part: list[Sealed] = []
+    size = 0
+    for each in envelopes:
+        if part and (len(part) == most or size + len(each.data) > largest):
+            yield part
+            part, size = [], 0
+        part.append(each)
+        size += len(each.data)
+    if part:
+        yield part
 
 
 def sealed(envelope: Envelope) -> Sealed:

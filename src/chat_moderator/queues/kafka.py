@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition, errors
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -25,11 +26,23 @@ from chat_moderator.types import Depth, Message, Struct, now
 LARGEST: Final = 900_000
 """Bytes an envelope; a broker's own default limit is a megabyte."""
 
+GLANCE: Final = 16 * 1024
+"""Bytes of a partition that are read to see how old its first record is; a larger record comes all the same."""
+
 TIMEOUT: Final = 5.0
 PATIENCE: Final = 5.0
 """Seconds that leases have to be settled in before their partitions go to another worker."""
 
 DUE: Final = "due"
+
+TALKATIVE: Final = (
+    "aiokafka",
+    "aiokafka.conn",
+    "aiokafka.consumer.fetcher",
+    "aiokafka.consumer.group_coordinator",
+    "aiokafka.producer.sender",
+)
+"""Loggers of the library that tell of each failed try, dozens a second while no broker can be reached."""
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +84,36 @@ class _Held(Struct, frozen=True):
     until: float
 
 
+class _Seldom(logging.Filter):
+    """Lets one error through in five seconds, and all that is less."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.ERROR:
+            return True
+        if record.created < self._until:
+            return False
+        self._until = record.created + 5.0
+        return True
+
+
+SELDOM: Final = _Seldom()
+
+
 class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the library is untyped
     """Implements `Queue` on a consumer group, joined with the first lease: who only puts takes no partition."""
 
     def __init__(self, config: Config | None = None) -> None:
         self._config = config or Config()
+        for name in TALKATIVE:
+            logging.getLogger(name).addFilter(SELDOM)  # once, however often it is added
         self._main, self._retries, self._dead = (self._config.name + kind for kind in ("", "-retries", "-dead"))
         self._opening = asyncio.Lock()
         self._turn = asyncio.Lock()
+        self._looking = asyncio.Lock()
         self._producer: AIOKafkaProducer | None = None
         self._watcher: AIOKafkaConsumer | None = None
         self._consumer: AIOKafkaConsumer | None = None
@@ -88,7 +123,6 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
         self._lost: dict[TopicPartition, tuple[int, int]] = {}
         self._asleep: dict[TopicPartition, float] = {}
         self._rebalancing = False
-        self._lag = timedelta()
         self._size = 1.0
 
     async def open(self) -> None:
@@ -121,9 +155,10 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
                 await asyncio.sleep(0)
 
     async def depth(self) -> Depth:
-        """See `Queue.depth`: in envelopes; `leased` is this process's; `oldest` is how old the latest lease was."""
-        async with self._connected():
-            return await self._depth()
+        """See `Queue.depth`: in envelopes; `leased` is this process's; `oldest` is of what is not settled."""
+        async with self._connected(), self._looking:
+            depth = await self._depth()
+            return msgspec.structs.replace(depth, oldest=await self._oldest())
 
     async def settle(self, settlement: Settlement) -> None:
         """See `Broker.settle`."""
@@ -194,8 +229,6 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
             return None
         lease = EnvelopeLease(self, parcels, self._config.lease, since)
         self._size += 0.1 * (len(lease.messages) / len(parcels) - self._size)
-        if lease.received_at:
-            self._lag = max(timedelta(), now() - lease.received_at[0])
         return lease
 
     def _due(
@@ -249,27 +282,45 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
         await asyncio.gather(*sent)
 
     async def _depth(self) -> Depth:
-        main, retries, dead = await asyncio.gather(
-            self._behind(self._main), self._behind(self._retries), self._behind(self._dead)
-        )
+        main, retries, dead = [
+            sum(end - settled for settled, end in (await self._unsettled(topic)).values())
+            for topic in (self._main, self._retries, self._dead)
+        ]
         leased = sum(held.through - held.first + 1 for held in self._held.values())
-        waiting = max(0, main - leased)
-        return Depth(
-            waiting=waiting, leased=leased, delayed=retries, dead=dead, oldest=self._lag if waiting else timedelta()
-        )
+        return Depth(waiting=max(0, main - leased), leased=leased, delayed=retries, dead=dead, oldest=timedelta())
 
-    async def _behind(self, topic: str) -> int:
-        """Records that the group has not settled."""
+    async def _unsettled(self, topic: str) -> dict[TopicPartition, tuple[int, int]]:
+        """The first offset that the group has not settled and the one behind the last, by partition that has any."""
         watcher = self._watcher
         assert watcher is not None  # noqa: S101 -- it is called within `_connected`
         partitions = [TopicPartition(topic, number) for number in range(self._partitions[topic])]
-        ends = await watcher.end_offsets(partitions)
-        starts = await watcher.beginning_offsets(partitions)
-        settled = await asyncio.gather(*(watcher.committed(partition) for partition in partitions))
-        return sum(
-            max(0, ends[partition] - max(starts[partition], offset or 0))
-            for partition, offset in zip(partitions, settled, strict=True)
+        starts, ends, *settled = await asyncio.gather(
+            watcher.beginning_offsets(partitions),
+            watcher.end_offsets(partitions),
+            *(watcher.committed(partition) for partition in partitions),
         )
+        found = {
+            partition: (max(starts[partition], offset or 0), ends[partition])
+            for partition, offset in zip(partitions, settled, strict=True)
+        }
+        return {partition: (first, end) for partition, (first, end) in found.items() if first < end}
+
+    async def _oldest(self) -> timedelta:
+        """The age of the oldest record that is not settled: the first of each partition is read, by no group."""
+        unsettled = await self._unsettled(self._main)
+        watcher = self._watcher
+        if not unsettled or watcher is None:
+            return timedelta()
+        watcher.assign(list(unsettled))
+        for partition, (first, _) in unsettled.items():
+            watcher.seek(partition, first)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                records = await asyncio.gather(*(watcher.getone(partition) for partition in unsettled))
+        finally:
+            watcher.unsubscribe()
+        first = min(record.timestamp for record in records) / 1000
+        return max(timedelta(), timedelta(seconds=now().timestamp() - first))
 
     async def _joined(self) -> AIOKafkaConsumer:
         async with self._opening:
@@ -313,7 +364,9 @@ class KafkaQueue(ConsumerRebalanceListener, Queue):  # type: ignore[misc]  # the
 
     async def _connect(self) -> None:
         await self._find()
-        self._watcher = AIOKafkaConsumer(group_id=self._config.name, enable_auto_commit=False, **self._options())
+        self._watcher = AIOKafkaConsumer(
+            group_id=self._config.name, enable_auto_commit=False, max_partition_fetch_bytes=GLANCE, **self._options()
+        )
         await _started(self._watcher)
         producer = AIOKafkaProducer(acks="all", request_timeout_ms=round(1000 * TIMEOUT), **self._options())
         await _started(producer)

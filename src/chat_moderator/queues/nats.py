@@ -14,7 +14,7 @@ import random
 import re
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -129,7 +129,8 @@ class NatsQueue(Queue):
             if self._room.stale:
                 self._room.measured(await self._depth())
             self._room.take(len(messages))
-            await self._publish((f"{self._config.name}.lane.{each.lane}.{each.count}", each) for each in envelopes)
+            lane = f"{self._config.name}.lane"
+            await self._publish(client, [(f"{lane}.{each.lane}.{each.count}", each) for each in envelopes])
             await client.publish(f"{self._config.name}.wake")
         return len(messages)
 
@@ -161,11 +162,11 @@ class NatsQueue(Queue):
         """See `Broker.settle`."""
         name = self._config.name
         async with self._connected() as client:
-            await self._publish((f"{name}-dead", each) for each in settlement.dead)
+            await self._publish(client, [(f"{name}-dead", each) for each in settlement.dead])
             again = [(f"{name}.again.{each.count}", each) for each in settlement.again]
-            await self._publish(again, {DELAY: str(settlement.delay.total_seconds())})
+            await self._publish(client, again, {DELAY: str(settlement.delay.total_seconds())})
             tokens = [parcel.token for parcel in settlement.parcels]
-            through = {token.lane: token.through for token in tokens if token.lane is not None}
+            through = {token.lane: token.through for token in tokens if not token.ack}
             await asyncio.gather(
                 *(
                     self._ask(f"STREAM.PURGE.{name}", {"filter": f"{name}.lane.{lane}.*", "seq": last + 1})
@@ -201,11 +202,11 @@ class NatsQueue(Queue):
         return due
 
     async def _lanes(self, client: Client, states: dict[str, "_State"], limit: int) -> list[Parcel]:
-        """Free lanes that have something: at most half of them, as many as fill the lease, but a few at least."""
+        """Free lanes that have something: at most half of them, as many as fill the lease, since each costs calls."""
         free = [name for name, state in states.items() if state.num_pending and not state.num_ack_pending]
         chosen = random.sample(free, min(len(free), max(LEAST, len(free) // 2)))
         enough = itertools.accumulate(states[name].num_pending * self._size for name in chosen)
-        chosen = chosen[: max(LEAST, 1 + sum(expected < limit for expected in enough))]
+        chosen = chosen[: 1 + sum(expected < limit for expected in enough)]
         chosen += self._overdue(states)
         if not chosen:
             return []
@@ -297,23 +298,31 @@ class NatsQueue(Queue):
 
     async def _depth(self) -> Depth:
         name = self._config.name
-        lanes, again, state, dead, states = await asyncio.gather(
+        lanes, again, dead, oldest, states = await asyncio.gather(
             self._subjects("lane"),
             self._subjects("again"),
-            self._ask(f"STREAM.INFO.{name}", {}),
             self._ask(f"STREAM.INFO.{name}-dead", {}),
+            self._oldest(),
             self._states(),
         )
         leased = sum(each.num_ack_pending for each in states.values() if each.name != "again")
         messages = _total(lanes)
-        first = datetime.fromisoformat(state["state"]["first_ts"]) if messages else now()
         return Depth(
             waiting=max(0, messages - leased),
             leased=leased,
             delayed=_total(again),
             dead=dead["state"]["messages"],
-            oldest=max(timedelta(), now() - first),
+            oldest=oldest,
         )
+
+    async def _oldest(self) -> timedelta:
+        """The age of the first envelope in any lane; what was put aside is in none."""
+        assert self._client is not None  # noqa: S101 -- it is called within `_connected`
+        name = self._config.name
+        wanted = msgspec.json.encode({"seq": 1, "next_by_subj": f"{name}.lane.>"})
+        answer = await self._client.request(f"$JS.API.DIRECT.GET.{name}", wanted, TIMEOUT)
+        put = (answer.headers or {}).get("Nats-Time-Stamp")
+        return max(timedelta(), now() - datetime.fromisoformat(put)) if put else timedelta()
 
     async def _subjects(self, kind: str) -> dict[str, int]:
         """Envelopes by subject, whose last part says how many messages each holds."""
@@ -322,19 +331,30 @@ class NatsQueue(Queue):
         found: dict[str, int] = answer["state"].get("subjects") or {}
         return found
 
-    async def _publish(self, envelopes: Iterable[tuple[str, Sealed]], headers: dict[str, str] | None = None) -> None:
-        stream = self._stream
-        acknowledged = [
-            await stream.publish_async(subject, each.data, wait_stall=TIMEOUT, headers=headers)
-            for subject, each in envelopes
-        ]
-        if acknowledged:
+    async def _publish(
+        self, client: Client, envelopes: Sequence[tuple[str, Sealed]], headers: dict[str, str] | None = None
+    ) -> None:
+        """Returns once JetStream has acknowledged all; they leave together, and their answers come to one inbox."""
+        key = str(next(self._numbers))
+        arrivals = self._batches[key] = asyncio.Queue()
+        try:
+            for subject, each in envelopes:
+                await client.publish(subject, each.data, f"{self._inbox}.{key}", headers)
             async with asyncio.timeout(TIMEOUT):
-                await asyncio.gather(*acknowledged)
+                for _ in envelopes:
+                    self._understood(await arrivals.get())
+        finally:
+            del self._batches[key]
 
     async def _ask(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
         assert self._client is not None  # noqa: S101 -- it is called within `_connected`
         answer = await self._client.request(f"$JS.API.{call}", msgspec.json.encode(body), TIMEOUT)
+        return self._understood(answer)
+
+    def _understood(self, answer: Msg) -> dict[str, Any]:
+        """What JetStream answers, unless it refuses."""
+        if not answer.data:  # the server says that nobody listens to that subject
+            raise errors.NoRespondersError
         found: dict[str, Any] = msgspec.json.decode(answer.data)
         if "error" in found:
             self._ready = found["error"].get("err_code") not in MISSING
@@ -431,7 +451,7 @@ class NatsQueue(Queue):
         if key in self._batches:
             self._batches[key].put_nowait(message)
             return
-        asked = self._asked[key]
+        asked = self._asked.get(key, deque())
         while asked:
             answer = asked.popleft()
             if not answer.done():

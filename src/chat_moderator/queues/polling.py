@@ -22,10 +22,11 @@ class LongPoll(Generic[T]):
         self._polling: asyncio.Task[tuple[T, float]] | None = None
 
     def begin(self) -> "asyncio.Task[tuple[T, float]]":
-        """The poll under way."""
-        if self._polling is None:
-            self._polling = asyncio.create_task(self._poll())
-        return self._polling
+        """The poll under way; one that failed while nobody waited is old news, and a new one says how things are."""
+        polling = self._polling
+        if polling is None or (polling.done() and polling.exception() is not None):
+            polling = self._polling = asyncio.create_task(self._poll())
+        return polling
 
     def take(self) -> tuple[T, float] | None:
         """What it brought, and when on the monotonic clock; None while it goes on, and for all but the first taker."""

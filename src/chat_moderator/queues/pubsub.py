@@ -13,15 +13,16 @@ import grpc
 from google.api_core import exceptions
 from google.auth import default as default_credentials
 from google.auth.exceptions import GoogleAuthError
-from google.pubsub_v1 import PublisherAsyncClient, PubsubMessage, SubscriberAsyncClient
+from google.pubsub_v1 import PublisherAsyncClient, SubscriberAsyncClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
-from google.pubsub_v1.types import ReceivedMessage, Subscription
+from google.pubsub_v1.types import PublishRequest, PubsubMessage, PullResponse, Subscription
 
 from chat_moderator.errors import ConfigError, OverloadedError, TransientError
 from chat_moderator.protocols import Queue
-from chat_moderator.queues.envelope import EnvelopeLease, Parcel, Sealed, Settlement, seal
+from chat_moderator.queues.envelope import EnvelopeLease, Parcel, Sealed, Settlement, in_calls, seal
 from chat_moderator.queues.polling import LongPoll, first
+from chat_moderator.queues.pubsub_depth import UNTOLD, MonitoredDepth
 from chat_moderator.types import Depth, Message, Struct, now
 
 EMULATOR: Final = "PUBSUB_EMULATOR_HOST"
@@ -29,12 +30,16 @@ SERVICE: Final = "pubsub.googleapis.com"
 LARGEST: Final = 1024 * 1024
 """Bytes an envelope; the service takes ten times that a call."""
 
-CALL: Final = 8
-"""Envelopes of the largest size that surely fit into one call."""
+CALL: Final = 8 * 1024 * 1024
+"""Bytes of envelopes that surely fit into one call."""
 
-ACKS: Final = 1000
+MOST: Final = 1000
+"""Messages a call, published or acknowledged, by the service's limits."""
+
 TIMEOUT: Final = 5.0
-POLL: Final = 20.0
+POLL: Final = 5.0
+"""Seconds that a poll waits in the service, which hands messages to a poll whose connection broke until it ends."""
+
 PATIENCE: Final = timedelta(seconds=1)
 SHORTEST: Final = 10
 LONGEST: Final = 600
@@ -53,13 +58,15 @@ class Config(Struct, frozen=True):
     """`name`: topics and subscriptions are NAME, NAME-retries and NAME-dead; `create`: makes those that are missing.
 
     `project`: else that of the environment's credentials; `endpoint`: host and port of an emulator, else
-    PUBSUB_EMULATOR_HOST; `lease`: seconds a worker has for a batch, at most 600.
+    PUBSUB_EMULATOR_HOST; `monitoring`: address of Cloud Monitoring, where its depth shall be asked for; `lease`:
+    seconds a worker has for a batch, at most 600.
     """
 
     name: str = "chat-moderator"
     create: bool = False
     project: str = ""
     endpoint: str = ""
+    monitoring: str = ""
     lease: float = 30.0
 
 
@@ -76,9 +83,11 @@ class PubsubQueue(Queue):
         self._opening = asyncio.Lock()
         self._channels: list[Any] = []
         self._ready = False
+        self._deadline = min(LONGEST, math.ceil(self._config.lease))
+        self._deadlines: dict[str, int] = {}
         self._ordinary = LongPoll(self._receive)
         self._held = LongPoll(self._held_back)
-        self._lag = timedelta()
+        self._monitored: MonitoredDepth | None = None
         self._size = 1.0
         self._wanted = 1
 
@@ -96,20 +105,19 @@ class PubsubQueue(Queue):
     async def lease(self, limit: int, *, wait: timedelta) -> EnvelopeLease | None:
         """See `Queue.lease`."""
         async with self._connected():
-            self._wanted = min(ACKS, max(1, round(limit / self._size)))
+            self._wanted = min(MOST, max(1, round(limit / self._size)))
             taken = await first((self._held, self._ordinary), wait)
         if taken is None:
             return None
         parcels, since = taken
         lease = EnvelopeLease(self, parcels, self._config.lease, since)
         self._size += 0.1 * (len(lease.messages) / len(parcels) - self._size)
-        if lease.received_at:
-            self._lag = max(timedelta(), now() - lease.received_at[0])
         return lease
 
     async def depth(self) -> Depth:
-        """See `Queue.depth`: only how old the latest lease was; what waits is told by Cloud Monitoring alone."""
-        return Depth(waiting=0, leased=0, delayed=0, dead=0, oldest=self._lag)
+        """See `Queue.depth`: untold, unless Cloud Monitoring may be asked."""
+        async with self._connected():
+            return await self._monitored.depth() if self._monitored is not None else UNTOLD
 
     async def settle(self, settlement: Settlement) -> None:
         """See `Broker.settle`."""
@@ -150,15 +158,16 @@ class PubsubQueue(Queue):
                 due.append(parcel)
         return due
 
-    async def _pull(self, subscription: str) -> list[ReceivedMessage]:
+    async def _pull(self, subscription: str) -> list[Any]:
         try:
             answer = await self._subscriber.pull(
                 subscription=subscription, max_messages=self._wanted, timeout=POLL, retry=None
             )
         except exceptions.DeadlineExceeded:
             return []
-        received = list(answer.received_messages)
-        await self._set_deadline(subscription, [each.ack_id for each in received], self._config.lease)
+        received = list(PullResponse.pb(answer).received_messages)
+        if self._deadlines.get(subscription) != self._deadline:
+            await self._set_deadline(subscription, [each.ack_id for each in received], self._config.lease)
         return received
 
     async def _hide(self, parcels: Sequence[Parcel], seconds: float) -> None:
@@ -177,14 +186,13 @@ class PubsubQueue(Queue):
 
     async def _publish(self, kind: str, envelopes: Sequence[Sealed], *, due: float | None = None) -> None:
         attributes = {DUE: str(due)} if due is not None else {}
-        for start in range(0, len(envelopes), CALL):
+        for part in in_calls(envelopes, most=MOST, largest=CALL):
             published = [
-                PubsubMessage(data=each.data, attributes=attributes, ordering_key="" if kind else str(each.lane))
-                for each in envelopes[start : start + CALL]
+                _MESSAGE(data=each.data, attributes=attributes, ordering_key="" if kind else str(each.lane))
+                for each in part
             ]
-            await self._publisher.publish(
-                topic=self._path("topics", kind), messages=published, timeout=TIMEOUT, retry=None
-            )
+            request = PublishRequest.wrap(_PUBLISH(topic=self._path("topics", kind), messages=published))
+            await self._publisher.publish(request, timeout=TIMEOUT, retry=None)
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
@@ -218,6 +226,8 @@ class PubsubQueue(Queue):
             ]
         if not self._project:
             raise ConfigError("queue.project", "the environment names no Google project: name it here")
+        if self._config.monitoring:
+            self._monitored = MonitoredDepth(self._config.monitoring, self._project, self._config.name)
         publishing, subscribing = self._channels
         self._publisher = PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=publishing))
         self._subscriber = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=subscribing))
@@ -235,6 +245,7 @@ class PubsubQueue(Queue):
                         "queue.name", f"Pub/Sub has no {subscription}: create it, or set queue.create = true"
                     ) from problem
                 found = await self._make(topic, subscription, kind)
+            self._deadlines[subscription] = found.ack_deadline_seconds
             if not kind and not found.enable_message_ordering:
                 raise ConfigError(
                     "queue.name", f"{subscription} does not keep the order: make it with message ordering enabled"
@@ -246,7 +257,7 @@ class PubsubQueue(Queue):
         wanted = Subscription(
             name=subscription,
             topic=topic,
-            ack_deadline_seconds=min(LONGEST, max(SHORTEST, math.ceil(self._config.lease))),
+            ack_deadline_seconds=SHORTEST,
             enable_message_ordering=not kind,
         )
         if kind != "-dead":
@@ -258,15 +269,20 @@ class PubsubQueue(Queue):
         return f"projects/{self._project}/{what}/{self._config.name}{kind}"
 
 
-def _parcel(subscription: str, received: ReceivedMessage, *, held: int = 0) -> Parcel:
+def _parcel(subscription: str, received: Any, *, held: int = 0) -> Parcel:
     message = received.message
-    at = message.publish_time.timestamp()
+    at = message.publish_time.seconds + message.publish_time.nanos / 1e9
     deliveries = max(1, received.delivery_attempt - held)
-    return Parcel(bytes(message.data), at, deliveries, _Token(subscription, received.ack_id))
+    return Parcel(message.data, at, deliveries, _Token(subscription, received.ack_id))
 
 
 def _by_subscription(parcels: Sequence[Parcel]) -> Iterator[tuple[str, list[str]]]:
     for subscription in dict.fromkeys(parcel.token.subscription for parcel in parcels):
         ids = [parcel.token.ack for parcel in parcels if parcel.token.subscription == subscription]
-        for start in range(0, len(ids), ACKS):
-            yield subscription, ids[start : start + ACKS]
+        for start in range(0, len(ids), MOST):
+            yield subscription, ids[start : start + MOST]
+
+
+# The messages themselves: the library's wrappers around them cost several times what is in them.
+_MESSAGE: Final[Any] = PubsubMessage.pb()
+_PUBLISH: Final[Any] = PublishRequest.pb()

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ from botocore.config import Config as ClientConfig
 
 from chat_moderator.errors import ChatModeratorError, ConfigError, OverloadedError, StaleLeaseError, TransientError
 from chat_moderator.protocols import Queue
-from chat_moderator.queues.envelope import EnvelopeLease, Parcel, Room, Sealed, Settlement, seal
+from chat_moderator.queues.envelope import EnvelopeLease, Parcel, Room, Sealed, Settlement, in_calls, seal
 from chat_moderator.queues.polling import LongPoll, first
 from chat_moderator.types import Depth, Message, Struct, now
 
@@ -90,7 +90,7 @@ class SqsQueue(Queue):
         self._room = Room(self._config.capacity, fresh=FRESH)
         self._ordinary = LongPoll(partial(self._receive, ""))
         self._held = LongPoll(partial(self._receive, "-retries"))
-        self._lag = timedelta()
+        self._lag: timedelta | None = None
         self._size = 1.0
 
     async def open(self) -> None:
@@ -126,7 +126,10 @@ class SqsQueue(Queue):
         return lease
 
     async def depth(self) -> Depth:
-        """See `Queue.depth`: in envelopes, as the service estimates; `oldest` is how old the latest lease was."""
+        """See `Queue.depth`: in envelopes, as the service estimates; the age is told by CloudWatch alone.
+
+        A process that leases knows how old its latest lease was.
+        """
         async with self._connected() as client:
             return await self._depth(client)
 
@@ -170,7 +173,7 @@ class SqsQueue(Queue):
         return [_parcel(url, message) for message in answer.get("Messages", ())]
 
     async def _send(self, client: "SQSClient", url: str, envelopes: Sequence[Sealed], *, delay: int = 0) -> None:
-        for part in _calls(envelopes):
+        for part in in_calls(envelopes, most=TEN, largest=LARGEST):
             entries: Any = [
                 {"Id": str(at), "MessageBody": _body(each.data)}
                 | (_ordered(each) if url.endswith(".fifo") else {"DelaySeconds": delay})
@@ -204,7 +207,8 @@ class SqsQueue(Queue):
             leased=leased,
             delayed=sum(_count(retries, state) for state in ("", "Delayed", "NotVisible")),
             dead=_count(dead, ""),
-            oldest=self._lag if waiting else timedelta(),
+            oldest=(self._lag or timedelta()) if waiting else timedelta(),
+            untold=("oldest",) if waiting and self._lag is None else (),
         )
 
     @contextlib.asynccontextmanager
@@ -290,20 +294,6 @@ def _body(data: bytes) -> str:
 
 def _ordered(envelope: Sealed) -> dict[str, str]:
     return {"MessageGroupId": str(envelope.lane), "MessageDeduplicationId": uuid.uuid4().hex}
-
-
-def _calls(envelopes: Iterable[Sealed]) -> Iterator[list[Sealed]]:
-    """At most ten a call and no more bytes than it may have."""
-    part: list[Sealed] = []
-    size = 0
-    for each in envelopes:
-        if part and (len(part) == TEN or size + len(each.data) > LARGEST):
-            yield part
-            part, size = [], 0
-        part.append(each)
-        size += len(each.data)
-    if part:
-        yield part
 
 
 def _by_queue(parcels: Sequence[Parcel]) -> Iterator[tuple[str, list[_Token]]]:

@@ -174,12 +174,16 @@ class Metrics:
         self._memo.set((looked_up - learnt) / looked_up if looked_up else 0.0)
 
     def measured(self, depth: Depth, outbox: int) -> None:
-        """How full the queue and the outbox are now."""
-        self._waiting.set(depth.waiting)
-        self._leased.set(depth.leased)
-        self._delayed.set(depth.delayed)
-        self._dead.set(depth.dead)
-        self._oldest.set(depth.oldest.total_seconds())
+        """How full the queue and the outbox are now; what its broker does not tell is not a number."""
+        gauges = {
+            "waiting": (self._waiting, depth.waiting),
+            "leased": (self._leased, depth.leased),
+            "delayed": (self._delayed, depth.delayed),
+            "dead": (self._dead, depth.dead),
+            "oldest": (self._oldest, depth.oldest.total_seconds()),
+        }
+        for name, (gauge, value) in gauges.items():
+            gauge.set(math.nan if name in depth.untold else value)
         self._outbox.set(outbox)
 
     def live(self) -> Live:
