@@ -32,7 +32,7 @@ _WARM_UP: Final = 300
 
 
 class Reading(NamedTuple):
-    """The pieces that the gate tells apart, what each begins with, and which of them each of the encoder's pieces is."""
+    """The pieces that the gate tells apart, what each begins with, and which of them each of the encoder's is."""
 
     pieces: list[str]
     table: NDArray[np.float32]

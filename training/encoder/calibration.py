@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from chat_moderator.types import LABELS
 from training.linear import calibrate
+from training.own_texts import ACTED_ON
 from training.rows import Row
 
 HELD: Final = 0.5
@@ -21,16 +22,17 @@ _OTHER_COUNTS: Final = 0.05
 
 
 class Bounds(NamedTuple):
-    """Shares that one label may hold and remove: of benign chat, and of fine written lines, which look alarming."""
+    """Shares that may be acted on from a score on: of benign chat, and of fine written lines, which look alarming."""
 
-    benign_held: float
-    benign_removed: float
-    fine_held: float
-    fine_removed: float
+    benign: float
+    fine: float
 
 
-_TOXICITY: Final = Bounds(0.006, 0.0015, 0.04, 0.012)
-_OTHERS: Final = Bounds(0.001, 0.0004, 0.008, 0.003)  # several, and toxicity goes with nearly all of them
+_HELD_BOUNDS: Final = Bounds(0.009, 0.06)
+_REMOVED_BOUNDS: Final = Bounds(0.0025, 0.017)
+_ALONE: Final = 0.1
+"""What a label other than toxicity, which goes with nearly all of them, may use of these shares by itself."""
+_ALLOWANCES: Final = np.linspace(0.05, 1, 39)
 
 
 class Line(NamedTuple):
@@ -43,24 +45,50 @@ class Line(NamedTuple):
 def lines(rows: Sequence[Row], logits: NDArray[np.float32]) -> list[Line]:
     """One line a label, from rows no training saw: 0.5 and 0.8 lie where the shares above are reached.
 
-    The slope stays within a factor of three of what makes the score a probability on a mixture like chat (Platt, 1999):
-    beyond it the two shares rest on too few texts.
+    The shares are those of all labels together that a verdict follows from. The slope stays within a factor of three of
+    what makes the score a probability on a mixture like chat (Platt, 1999): beyond it the two shares rest on too few
+    texts. A written line whose twin was learnt with the other verdict tells nothing of others and is left out.
     """
     targets = np.array([row.labels for row in rows], np.float32)
     benign = np.array([row.source in _BENIGN and row.weak for row in rows])
-    fine = np.array([row.source == "corpus" and row.verdict == "ok" for row in rows])
+    fine = np.array([row.source == "corpus" and row.verdict == "ok" and not row.paired for row in rows])
+    hold = _thresholds(logits, targets, benign, fine, _HELD_BOUNDS)
+    remove = _thresholds(logits, targets, benign, fine, _REMOVED_BOUNDS)
     found = []
     for column in range(len(LABELS)):
         known = ~np.isnan(targets[:, column])
         values, wanted = logits[known, column], targets[known, column]
         likely, _ = calibrate(values, wanted, _weights([row for row, k in zip(rows, known, strict=True) if k], wanted))
-        innocent = targets[:, column] < HELD if LABELS[column] == "obscene" else np.ones(len(rows), bool)
-        bounds = _TOXICITY if column == 0 else _OTHERS
-        chat, written = logits[benign & innocent, column], logits[fine & innocent, column]
-        hold = max(_quantile(chat, bounds.benign_held), _quantile(written, bounds.fine_held))
-        remove = max(_quantile(chat, bounds.benign_removed), _quantile(written, bounds.fine_removed))
-        slope = float(np.clip(_REMOVED_LOGIT / max(remove - hold, 1e-3), likely / 3, likely * 3))
-        found.append(Line(slope, min(-slope * hold, _REMOVED_LOGIT - slope * remove)))
+        apart = max(remove[column] - hold[column], 1e-3)
+        slope = float(np.clip(_REMOVED_LOGIT / apart, likely / 3, likely * 3))
+        found.append(Line(slope, min(-slope * hold[column], _REMOVED_LOGIT - slope * remove[column])))
+    return found
+
+
+def _thresholds(
+    logits: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    benign: NDArray[np.bool_],
+    fine: NDArray[np.bool_],
+    bounds: Bounds,
+) -> NDArray[np.float64]:
+    """The lowest threshold of each label with which all labels together stay within the bounds."""
+    together = [LABELS.index(label) for label in ACTED_ON]
+    found = np.full(len(LABELS), np.inf)
+    for allowance in _ALLOWANCES:
+        tried = np.empty(len(LABELS))
+        for column, label in enumerate(LABELS):
+            share = allowance * (1 if column == 0 else _ALONE)
+            innocent = targets[:, column] < HELD if label == "obscene" else np.ones(len(targets), bool)
+            tried[column] = max(
+                _quantile(logits[benign & innocent, column], share * bounds.benign),
+                _quantile(logits[fine & innocent, column], share * bounds.fine),
+            )
+        acted_on = (logits[:, together] >= tried[together]).any(axis=1)
+        within = acted_on[benign].mean() <= bounds.benign and acted_on[fine].mean() <= bounds.fine
+        if not (within or allowance == _ALLOWANCES[0]):
+            break
+        found = tried
     return found
 
 

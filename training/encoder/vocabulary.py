@@ -75,6 +75,6 @@ def _spoken(tokens: Counter[str], known: Known) -> tuple[list[str], list[str]]:
             elif len(word.text) == 1 and not word.text.isalnum():
                 signs[word.text] += count
     return (
-        [word for word, count in words.items() if count >= _WORD_TEXTS],
-        [sign for sign, count in signs.items() if count >= _SIGN_TEXTS],
+        sorted(word for word, count in words.items() if count >= _WORD_TEXTS),
+        sorted(sign for sign, count in signs.items() if count >= _SIGN_TEXTS),
     )
