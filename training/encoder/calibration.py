@@ -84,7 +84,7 @@ def _thresholds(
                 _quantile(logits[benign & innocent, column], share * bounds.benign),
                 _quantile(logits[fine & innocent, column], share * bounds.fine),
             )
-        acted_on = (logits[:, together] >= tried[together]).any(axis=1)
+        acted_on = np.any(logits[:, together] >= tried[together], axis=1)
         within = acted_on[benign].mean() <= bounds.benign and acted_on[fine].mean() <= bounds.fine
         if not (within or allowance == _ALLOWANCES[0]):
             break
