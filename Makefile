@@ -32,8 +32,9 @@ evaluate: .venv/installed-training ## how well it judges, on data it never saw: 
 train: .venv/installed-training ## make the shipped n-gram weights anew: DATA=folder; training/encoder tells how the encoder is made
 	$(BIN)/python -m training.train --data $(DATA) $(ARGS)
 
-soak: .venv/installed-dev ## the long fault runs: 100,000 messages a queue
+soak: .venv/installed-dev ## the long fault runs: 100,000 messages a queue, half a minute without a platform
 	CHAT_MODERATOR_SOAK=100000 $(BIN)/pytest tests/queues/test_faults.py $(ARGS)
+	CHAT_MODERATOR_OUTAGE=30 $(BIN)/pytest tests/figures -k outage $(ARGS)
 
 lock: ## write the versions that were installed last
 	$(BIN)/pip freeze --exclude-editable > requirements.lock

@@ -8,6 +8,7 @@ from chat_moderator.testing.webhooks import WebhookCase
 from tests.servers.discord import DiscordInteractions, discord_server
 from tests.servers.matrix import matrix_server
 from tests.servers.slack import SlackButtons, SlackEvents, slack_server
+from tests.servers.standard import StandardDeliveries
 from tests.servers.telegram import TelegramUpdates, telegram_server
 from tests.servers.twitch import TwitchEvents, twitch_server
 
@@ -26,3 +27,6 @@ WEBHOOKS: dict[str, tuple[Callable[[], WebhookCase], ...]] = {
     "twitch": (TwitchEvents,),
 }
 """A platform whose calls differ in form has a case of each."""
+
+GENERIC: tuple[Callable[[], WebhookCase], ...] = (StandardDeliveries,)
+"""How senders that are no platform sign."""
