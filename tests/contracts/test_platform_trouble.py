@@ -51,8 +51,9 @@ async def moderated(directory: Path, *platforms: Any, **more: Any) -> AsyncItera
 
 
 async def problems(gateway: Gateway) -> list[str]:
+    """Of the connections: no file of settings is watched here, which is told too."""
     found: list[str] = (await gateway.http.get("/healthz")).json()["problems"]
-    return found
+    return [problem for problem in found if problem != "watch has ended"]
 
 
 async def until_told(gateway: Gateway, *words: str) -> str:

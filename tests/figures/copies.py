@@ -1,23 +1,21 @@
 """Fifty copies of one call, all at once, to every webhook: what is decided, and what the platform is asked for."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from standardwebhooks import Webhook
-
 from chat_moderator.config import Settings, WebhookSettings
 from chat_moderator.policy.config import ActionsConfig, PolicyConfig
 from chat_moderator.store.audit import RecordsAfter
 from chat_moderator.store.outbox import OutboxDepth
 from chat_moderator.types import OutcomeState, Record, now
-from tests.gateway.serving import Gateway, gateway_on, message
+from tests.gateway.serving import Gateway, gateway_on
 from tests.servers.discord import DiscordInteractions, discord_server
 from tests.servers.slack import slack_server
+from tests.servers.standard import StandardDeliveries
 from tests.servers.telegram import TelegramUpdates, telegram_server
 from tests.servers.twitch import TwitchEvents, twitch_server
 
@@ -75,12 +73,10 @@ async def of_a_press(name: str, directory: Path) -> Copies:
 
 async def of_a_delivery(directory: Path) -> Copies:
     """By Standard Webhooks, which no platform stands behind."""
-    body, at = json.dumps({"messages": [message("1", "so bad")]}).encode(), now()
-    headers = {"content-type": "application/json", "webhook-id": "msg_1"}
-    headers |= {"webhook-timestamp": str(int(at.timestamp()))}
-    headers |= {"webhook-signature": Webhook(SECRET).sign("msg_1", at, body.decode())}
-    async with gateway_on(directory, Settings(webhooks=WebhookSettings(secrets=(SECRET,)))) as gateway:
-        answers = await _send(gateway, "/webhooks/generic", (body, headers))
+    case = StandardDeliveries()
+    call = (case.call(), case.headers(case.call(), now()))
+    async with gateway_on(directory, Settings(webhooks=WebhookSettings(**case.settings))) as gateway:
+        answers = await _send(gateway, "/webhooks/generic", call)
         return Copies(answers, len(await _settled(gateway)), 0, 0)
 
 
