@@ -61,7 +61,7 @@ def webhooks() -> None:
 
 def bursts(messages: int, rate: float) -> None:
     title = f"{messages:,} messages on Discord, {rate:g} a second, a fifth to delete; ms to the call that deletes"
-    table = Table(*("", "p50", "p95", "p99", "left", "calls", "429 and 503", "too early", "invalid"), title=title)
+    table = Table(*("", "p50", "p95", "p99", "left", "calls", "refused", "early", "invalid"), title=title)
     for name, every in (("not limited", 0), ("limited", 4)):
         with directory() as place:
             found: Burst = asyncio.run(burst(place, messages, rate=rate, every=every))
