@@ -34,8 +34,9 @@ evaluate: .venv/installed-training ## how well it judges, on data it never saw: 
 train: .venv/installed-training ## make the shipped n-gram weights anew: DATA=folder; training/encoder tells how the encoder is made
 	$(BIN)/python -m training.train --data $(DATA) $(ARGS)
 
-soak: .venv/installed-dev ## the long fault runs, with their progress: 100,000 messages a queue, 20 ends under load; ARGS='-k redis'
+soak: .venv/installed-dev ## the long fault runs, with their progress: 100,000 messages a queue, 20 ends under load, half a minute without a platform; ARGS='-k redis'
 	CHAT_MODERATOR_SOAK=100000 $(BIN)/pytest -s -v --durations=10 $(SOAK) $(ARGS)
+	CHAT_MODERATOR_OUTAGE=30 $(BIN)/pytest tests/figures -k outage $(ARGS)
 
 lock: ## write the versions that were installed last
 	$(BIN)/pip freeze --exclude-editable > requirements.lock

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-READY = 30.0
+READY = 120.0
 
 
 def free_port() -> int:

@@ -52,10 +52,11 @@ RECALLED: Final = 2000
 
 
 class Health(Struct, frozen=True):
-    """`status` is ok or degraded; `problems` says why."""
+    """`status` is ok or degraded; `problems` says why; `gaps`: where messages may have been missed since the start."""
 
     status: str
     problems: tuple[str, ...]
+    gaps: tuple[str, ...]
     model: str
     policy: str
     threshold_from_environment: bool
@@ -303,6 +304,7 @@ class App:
         return Health(
             status="degraded" if problems else "ok",
             problems=tuple(problems),
+            gaps=self.connections.gaps,
             model=self.moderator.cascade.version,
             policy=self.moderator.policy.version,
             threshold_from_environment=config.threshold_from_environment(),

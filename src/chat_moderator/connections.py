@@ -62,12 +62,12 @@ class Connections:
             name, source, enforce = _source(table, path)
             if name in self._ingests:
                 raise ConfigError(f"{path}.name", f"there are two connections {name!r}; give each a name of its own")
-            self._ingests[name] = Ingest(name, source, queue, store, observer)
+            ingest = self._ingests[name] = Ingest(name, source, queue, store, observer)
             if isinstance(source, Enforcer):
                 enforcer = source if enforce else DryRunEnforcer(source)
                 lease = ConnectionLease(leases, name) if leases else None
                 self._executors[name] = OutboxExecutor(
-                    store, actions, {}, enforcer, only=name, lease=lease, config=settings.outbox
+                    store, actions, {}, enforcer, only=name, lease=lease, report=ingest.report, config=settings.outbox
                 )
 
     @property
@@ -79,6 +79,11 @@ class Connections:
     def problems(self) -> tuple[str, ...]:
         """What the operator has to mend, each in one sentence that names the connection."""
         return tuple(problem for ingest in self._ingests.values() for problem in ingest.problems)
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """Where messages may have been missed since the start, a sentence a connection."""
+        return tuple(told for ingest in self._ingests.values() if (told := ingest.gap_told))
 
     def start(self) -> list[asyncio.Task[None]]:
         """Begins to read and to act; returns the tasks that act, which end after `stop`."""
@@ -110,7 +115,7 @@ class Connections:
     def measure(self) -> None:
         """Tells the observer how many problems each connection has."""
         for name, ingest in self._ingests.items():
-            self._observer.troubled(name, len(ingest.problems))
+            self._observer.troubled(name, ingest.troubles)
 
     def webhook(self, name: str) -> tuple[WebhookSource, Ingest] | None:
         """The connection that takes webhooks under a name, and what it hands over to."""

@@ -7,9 +7,11 @@
       ├─ MissingExtraError    install the extra (also an ImportError)
       ├─ TransientError       try again later; may carry `retry_after`
       │    ├─ OverloadedError     the intake is full: the sender slows down
-      │    └─ StaleLeaseError     another worker holds the messages now: drop the result
+      │    ├─ StaleLeaseError     another worker holds the messages now: drop the result
+      │    └─ UnauthorizedError   a platform refuses the connection's token: the operator gives another
       └─ PermanentError       do not try again: dead-letter with the reason
            ├─ ConflictError       the same key was used for another text
+           ├─ ForbiddenError      a platform's account lacks a right: the operator gives it
            ├─ RefusedError        a webhook call that the platform did not sign
            ├─ SkippedError        not done on purpose: recorded as skipped, with the reason
            ├─ TooLargeError       the queue takes no message of this size
@@ -61,6 +63,10 @@ class StaleLeaseError(TransientError):
     """The lease ran out and its lanes may be another worker's; nothing was settled."""
 
 
+class UnauthorizedError(TransientError):
+    """A platform refuses the connection's token; the text says where to get another."""
+
+
 class PermanentError(ChatModeratorError):
     """Another try cannot help."""
 
@@ -91,6 +97,10 @@ class TooLargeError(PermanentError):
     def __init__(self, message_id: str, *, size: int, largest: int) -> None:
         super().__init__(f"message {message_id!r} takes {size} bytes, the queue takes {largest}")
         self.message_id = message_id
+
+
+class ForbiddenError(PermanentError):
+    """A connection's account lacks a right on its platform; the text says which, where, and who gives it."""
 
 
 class RefusedError(PermanentError):

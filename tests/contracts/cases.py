@@ -9,6 +9,7 @@ from tests.servers.discord import DiscordInteractions, discord_server
 from tests.servers.irc import irc_server
 from tests.servers.matrix import matrix_server
 from tests.servers.slack import SlackButtons, SlackEvents, slack_server
+from tests.servers.standard import StandardDeliveries
 from tests.servers.telegram import TelegramUpdates, telegram_server
 from tests.servers.twitch import TwitchEvents, twitch_server
 
@@ -28,3 +29,6 @@ WEBHOOKS: dict[str, tuple[Callable[[], WebhookCase], ...]] = {
     "twitch": (TwitchEvents,),
 }
 """A platform whose calls differ in form has a case of each."""
+
+GENERIC: tuple[Callable[[], WebhookCase], ...] = (StandardDeliveries,)
+"""How senders that are no platform sign."""

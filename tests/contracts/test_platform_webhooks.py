@@ -7,12 +7,11 @@ import httpx
 import pytest
 
 from chat_moderator import registry
-from chat_moderator.config import Settings
-from chat_moderator.protocols import WebhookSource
+from chat_moderator.config import Settings, WebhookSettings
 from chat_moderator.testing.doubles import JournalIntake
 from chat_moderator.testing.webhooks import WebhookCase, keeps_the_window, vectors
 from chat_moderator.types import now
-from tests.contracts.cases import PLATFORMS, WEBHOOKS
+from tests.contracts.cases import GENERIC, PLATFORMS, WEBHOOKS
 from tests.gateway.serving import Gateway, gateway_on
 
 Hooked = tuple[Gateway, WebhookCase, str]
@@ -26,10 +25,17 @@ def test_every_webhook_has_a_case(name: str) -> None:
 CASES = [pytest.param((name, case), id=case.__name__) for name in sorted(WEBHOOKS) for case in WEBHOOKS[name]]
 
 
-@pytest.fixture(params=CASES)
+OTHERS = [pytest.param(("generic", case), id=case.__name__) for case in GENERIC]
+
+
+@pytest.fixture(params=[*CASES, *OTHERS])
 async def hooked(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Hooked]:
     name, kind = request.param
     case = kind()
+    if name == "generic":
+        async with gateway_on(tmp_path, Settings(webhooks=WebhookSettings(**case.settings))) as gateway:
+            yield gateway, case, "/webhooks/generic"
+        return
     async with PLATFORMS[name]() as platform:
         table = platform.settings | case.settings | {"type": name, "name": "hooked"}
         async with gateway_on(tmp_path, Settings(sources=(table,))) as gateway:
@@ -44,11 +50,8 @@ async def deliver(hooked: Hooked, body: bytes, headers: dict[str, str]) -> httpx
 
 async def test_what_must_be_refused_is(hooked: Hooked) -> None:
     gateway, case, _ = hooked
-    found = gateway.app.connections.webhook("hooked")
-    assert found is not None
-    assert isinstance(found[0], WebhookSource)
     refused = vectors(case, now())
-    assert len(refused) >= 25
+    assert len({vector.name for vector in refused}) == len(refused) >= 25
     wrong = {}
     for vector in refused:
         answer = await deliver(hooked, vector.body, vector.headers)
@@ -59,7 +62,7 @@ async def test_what_must_be_refused_is(hooked: Hooked) -> None:
     assert gateway.classifier.answer.is_set() is False
     body = case.call()
     answer = await deliver(hooked, body, case.headers(body, now()))
-    assert answer.status_code == 200
+    assert answer.is_success
 
 
 @pytest.mark.parametrize("form", CASES)

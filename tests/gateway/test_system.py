@@ -9,7 +9,7 @@ from tests.gateway.serving import Gateway, message
 async def test_health_says_how_things_stand(keyed: Gateway) -> None:
     answer = await keyed.http.get("/healthz")
     assert answer.status_code == 200
-    assert set(answer.json()) == {"status", "problems", "model", "policy", "threshold_from_environment"}
+    assert set(answer.json()) == {"status", "problems", "gaps", "model", "policy", "threshold_from_environment"}
 
 
 async def test_ready_until_the_server_stops(gateway: Gateway) -> None:

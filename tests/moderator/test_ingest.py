@@ -152,6 +152,33 @@ async def test_fifty_copies_of_a_delivery_are_one(ingest: Ingest, queue: Embedde
     assert (await queue.depth()).waiting == 1
 
 
+async def test_a_gap_is_counted_logged_and_told(
+    ingest: Ingest, counts: Counts, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ingest.gap_told == ""
+    ingest.gap("an hour is missing")
+    ingest.gap("another is missing")
+    assert counts.gaps == 2
+    assert caplog.messages[-1] == "source here may have missed messages: another is missing"
+    told, _, why = ingest.gap_told.rpartition("Z: ")
+    assert told.startswith("here: 2 since the start, the last 20")
+    assert why == "another is missing"
+    assert ingest.problems == ()
+
+
+async def test_thousands_of_problems_are_shown_in_part(ingest: Ingest) -> None:
+    for number in range(5000):
+        ingest.report(f"channel {number}", f"channel {number} cannot be read: give the bot a right there")
+    assert len(ingest.problems) == 51
+    assert ingest.problems[-1] == "here: 4950 more problems, each in the log"
+    assert ingest.troubles == 5000
+    ingest.report("token", "the same")
+    ingest.report("running", "the same")
+    for number in range(5000):
+        ingest.report(f"channel {number}", "")
+    assert ingest.problems == ("here: the same",)
+
+
 async def decided(database: Database, client: str, verdict: Verdict) -> int:
     (seq,) = await database.execute(Append(records=(make_record(make_message(client=client), verdict),)))
     return seq

@@ -11,7 +11,7 @@ from chat_moderator.actions.delete import DeleteAction
 from chat_moderator.actions.reply import ReplyAction
 from chat_moderator.actions.timeout import TimeoutAction
 from chat_moderator.actions.undo import UndoAction
-from chat_moderator.errors import PermanentError, TransientError
+from chat_moderator.errors import ForbiddenError, PermanentError, TransientError, UnauthorizedError
 from chat_moderator.moderator.dry_run import DryRunEnforcer
 from chat_moderator.moderator.outbox import Config, OutboxExecutor
 from chat_moderator.protocols import Action
@@ -105,6 +105,35 @@ async def test_what_can_never_be_done_has_failed_with_the_reason(
     seq = await block(database, make_message(), "delete")
     await run_until_empty(executor, database, clock)
     assert await outcomes(database, seq) == (Outcome("delete", OutcomeState.FAILED, "403: no permission"),)
+
+
+async def test_what_an_operator_has_to_mend_is_told_until_it_is(
+    database: Database, platform: JournalEnforcer, clock: FakeClock
+) -> None:
+    told: list[tuple[str, str]] = []
+    actions: dict[str, Action] = {"delete": DeleteAction(), "timeout": TimeoutAction()}
+    executor = OutboxExecutor(
+        database, actions, {"test": platform}, JournalEnforcer(), report=lambda *it: told.append(it)
+    )
+    message = make_message(id="m", channel="here")
+    refused = UnauthorizedError("a new token is needed", retry_after=timedelta(minutes=5))
+    platform.errors = [refused, ForbiddenError("a right is needed")]
+    await block(database, message, "delete")
+    await run_until_empty(executor, database, clock)
+    assert told == [("access", "a new token is needed"), ("delete here", "a right is needed")]
+    executor = OutboxExecutor(
+        database, actions, {"test": platform}, JournalEnforcer(), report=lambda *it: told.append(it)
+    )
+    await block(database, make_message(channel="here"), "delete")
+    await run_until_empty(executor, database, clock)
+    assert told[2:] == [("access", ""), ("delete here", "")]
+    platform.errors = [ForbiddenError("an administrator's")]  # which says nothing of the connection
+    executor = OutboxExecutor(
+        database, actions, {"test": platform}, JournalEnforcer(), report=lambda *it: told.append(it)
+    )
+    await block(database, make_message(channel="here"), "timeout")
+    await run_until_empty(executor, database, clock)
+    assert len(told) == 4
 
 
 async def test_it_gives_up_in_the_end(

@@ -7,10 +7,11 @@ revoked token, missing intents and permissions.
 import asyncio
 import contextlib
 import json
+import math
 import time
 import urllib.parse
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -63,7 +64,12 @@ class DiscordServer:
         self.private: dict[str, str] = {}  # channel -> user
         self.sessions: dict[str, Session] = {}
         self.restricted: dict[str, str] = {}
-        self.failures: list[Failure] = []
+        self.failures: list[Failure | None] = []  # of the next acting calls; None: it is answered well
+        self.clock: Callable[[], float] = time.monotonic  # of `invalid`
+        self.said: dict[str, float] = {}
+        self.asked: dict[str, float] = {}  # when a message was first to be deleted
+        self.deletions: list[str] = []
+        self.barred: set[str] = set()
         self.not_before: dict[str, float] = {}
         self.calls: list[tuple[float, str, str]] = []
         self.invalid: list[float] = []
@@ -118,6 +124,7 @@ class DiscordServer:
             message["type"] = 19
         message |= more.get("extra", {})
         self.messages[message["id"]] = message
+        self.said[message["id"]] = time.monotonic()
         await self.emit("MESSAGE_CREATE", message)
         return str(message["id"])
 
@@ -387,7 +394,7 @@ class DiscordServer:
         refusal = await self.refusal(request, path, route)
         response = refusal if refusal is not None else await handler(request)
         if response.status in {401, 403, 429}:
-            self.invalid.append(moment)
+            self.invalid.append(self.clock())
         response.headers["Via"] = response.headers.get("Via", "1.1 google")
         if response.headers["Via"] == "-":
             del response.headers["Via"]
@@ -403,7 +410,9 @@ class DiscordServer:
             self.held += 1
             await self.hold_calls.wait()
         if acting and self.failures:
-            return self.failed(self.failures.pop(0), route)
+            failure = self.failures.pop(0)
+            if failure is not None:
+                return self.failed(failure, route)
         if acting and self.bucket is not None:
             limit, window = self.bucket
             begun, count = self.used.get(route, (0.0, 0))
@@ -414,7 +423,8 @@ class DiscordServer:
             if count >= limit:
                 return self.failed(Failure(429, begun + window - now), route)
         moderating = request.method in {"DELETE", "PATCH"} or path.endswith("/bulk-delete")
-        if moderating and not self.permitted:
+        barred = {self.channels[name] for name in self.barred} & set(path.split("/"))
+        if (moderating and not self.permitted) or (barred and request.method != "GET"):
             return _error(HTTPStatus.FORBIDDEN, 50013, "Missing Permissions")
         return None
 
@@ -422,6 +432,8 @@ class DiscordServer:
         if failure.status != 429:
             return web.Response(status=failure.status, text="upstream connect error")
         wait = failure.retry_after or 0.0
+        if failure.date:  # it is told in whole seconds
+            wait += 1 - math.modf(time.time() + wait)[0]
         self.not_before["*" if failure.scope == "global" or not failure.via else route] = time.monotonic() + wait
         body = {"message": "You are being rate limited.", "retry_after": wait, "global": failure.scope == "global"}
         header = f"{wait}" if not failure.date else (datetime.now(UTC) + timedelta(seconds=wait)).strftime(_HTTP_DATE)
@@ -513,6 +525,7 @@ class DiscordServer:
 
     async def delete_message(self, request: web.Request) -> web.Response:
         self.audited(request)
+        self.noted([request.match_info["message"]])
         if self.messages.pop(request.match_info["message"], None) is None:
             return _error(HTTPStatus.NOT_FOUND, 10008, "Unknown Message")
         return self.answer(request)
@@ -520,6 +533,7 @@ class DiscordServer:
     async def bulk_delete(self, request: web.Request) -> web.Response:
         self.audited(request)
         identifiers = [str(each) for each in (await request.json())["messages"]]
+        self.noted(identifiers)
         oldest = min(((int(each) >> 22) + EPOCH for each in identifiers), default=0)
         if not 2 <= len(identifiers) <= 100 or len(set(identifiers)) < len(identifiers):
             self.complaints.append(f"bulk deletion of {len(identifiers)} ids, {len(set(identifiers))} different")
@@ -528,6 +542,11 @@ class DiscordServer:
         for each in identifiers:
             self.messages.pop(each, None)
         return self.answer(request)
+
+    def noted(self, identifiers: list[str]) -> None:
+        self.deletions += identifiers
+        for each in identifiers:
+            self.asked.setdefault(each, time.monotonic())
 
     async def edit_member(self, request: web.Request) -> web.Response:
         self.audited(request)
@@ -617,7 +636,10 @@ class DiscordPlatform(DiscordServer):
 
     async def say_nothing(self) -> None:
         await self.say("", extra={"attachments": [_ATTACHMENT]})
+        await self.say("", extra={"sticker_items": [{"id": "9", "name": "wave", "format_type": 1}]})
+        await self.say("", extra={"embeds": [{"type": "image", "url": "https://cdn.example/cat.png"}]})
         await self.say("", extra={"type": 7})
+        await self.say("", extra={"type": 6})
 
     async def repeat(self) -> None:
         assert self.latest is not None
@@ -674,8 +696,11 @@ class DiscordPlatform(DiscordServer):
     def refuse_private(self) -> None:
         self.private_open = False
 
-    def forbid(self) -> None:
-        self.permitted = False
+    def forbid(self, channel: str = "") -> None:
+        if channel:
+            self.barred.add(channel)
+        else:
+            self.permitted = False
 
     def revoke(self) -> None:
         self.token = "another"
@@ -696,6 +721,12 @@ class DiscordInteractions:
         pressed = {"custom_id": "chat-moderator:1:approve", "component_type": 2}
         body = {"type": 3, "channel_id": "777", "member": {"user": user}, "message": message, "data": pressed}
         return json.dumps(body).encode()
+
+    def pressed(self, server: DiscordPlatform, seq: int) -> tuple[bytes, dict[str, str]]:
+        """A call of the alert's first button."""
+        alert = next(each for each in server.visible("moderators") if f"record {seq}" in each["content"])
+        body = json.dumps(server.interaction(alert["components"][0]["components"][0]["custom_id"], alert)).encode()
+        return body, self.headers(body, datetime.now(UTC))
 
     def headers(self, body: bytes, at: datetime, *, foreign: bool = False) -> dict[str, str]:
         key, timestamp = self.foreign if foreign else self.key, str(int(at.timestamp()))

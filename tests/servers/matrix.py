@@ -194,6 +194,9 @@ class MatrixPlatform:
 
     async def say_nothing(self) -> None:
         await self.say("photo.jpg", msgtype="m.image", url="mxc://localhost/one")
+        ada, room = self.member("ada", self.rooms["general"]), self.rooms["general"]
+        ada.send(room, {"body": "a wave", "url": "mxc://localhost/two", "info": {}}, "m.sticker")
+        self.owner.call("PUT", f"/rooms/{room}/state/m.room.topic", {"topic": "nothing to judge"})
 
     async def edit(self, identifier: str, text: str, *, by: str = "") -> None:
         who, room = self.senders[identifier]
@@ -259,8 +262,8 @@ class MatrixPlatform:
         for room in self.direct(ada):
             ada.call("POST", f"/rooms/{room}/leave", {})
 
-    def forbid(self) -> None:
-        self.level(self.rooms["general"], self.bot, 0)
+    def forbid(self, channel: str = "general") -> None:
+        self.level(self.rooms[channel], self.bot, 0)
 
     def revoke(self) -> None:
         self.bot.call("POST", "/logout", {})

@@ -52,6 +52,8 @@ class SlackServer(Trouble):
         self.turn = asyncio.Lock()
         self.members_stay = True
         self.number = 0
+        self.unreadable: set[str] = set()  # channels whose history is refused
+        self.busy = 0  # of so many next calls to read, each is answered that it comes too soon
 
     def user(self, name: str) -> str:
         return self.users.setdefault(name, f"U{len(self.users) + 1:04}")
@@ -156,6 +158,10 @@ class SlackServer(Trouble):
                 self.not_before[name] = moment + (wait or 0.0)
                 return _error("ratelimited", status=429, headers={"Retry-After": str(wait)})
             return web.Response(status=status, text="upstream")
+        if self.busy and name.endswith(("history", "conversations")):
+            self.busy -= 1
+            self.not_before[name] = time.monotonic() + 0.2
+            return _error("ratelimited", status=429, headers={"Retry-After": "0.2"})
         answers = {
             "auth.test": self.auth_test,
             "users.info": self.users_info,
@@ -188,7 +194,10 @@ class SlackServer(Trouble):
         return _error("user_not_found")
 
     async def conversations(self, arguments: dict[str, Any], _: str) -> web.Response:
-        return _ok({"channels": [{"id": identifier, "name": name} for name, identifier in self.channels.items()]})
+        found = [{"id": identifier, "name": name} for name, identifier in self.channels.items()]
+        start, most = int(arguments.get("cursor") or 0), int(arguments.get("limit", 100))
+        more = str(start + most) if start + most < len(found) else ""
+        return _ok({"channels": found[start : start + most], "response_metadata": {"next_cursor": more}})
 
     async def conversation(self, arguments: dict[str, Any], _: str) -> web.Response:
         for name, identifier in self.channels.items():
@@ -202,12 +211,18 @@ class SlackServer(Trouble):
             for each in self.messages
             if each["channel"] == arguments["channel"] and float(each["ts"]) > float(arguments["oldest"])
         ]
-        return _ok({"messages": found[::-1], "has_more": False})
+        if arguments["channel"] in self.unreadable:
+            return _error("not_in_channel")
+        most = int(arguments.get("limit", 100))
+        return _ok({"messages": found[::-1][:most], "has_more": len(found) > most})
 
     async def delete(self, arguments: dict[str, Any], token: str) -> web.Response:
         message = self.find(arguments["ts"])
+        self.deletions.append(arguments["ts"])
         if not self.permitted:
             return _error("missing_scope")
+        if arguments["channel"] in {self.channels[name] for name in self.barred}:
+            return _error("cant_delete_message")
         if message is None or message["channel"] != arguments["channel"]:
             return _error("message_not_found")
         if token != self.user_token and message.get("bot_id") != BOT_ID:
@@ -288,7 +303,9 @@ class SlackPlatform(SlackServer):
 
     async def say_nothing(self) -> None:
         await self.say("", subtype="file_share", files=[{"id": "F1", "name": "cat.png"}])
+        await self.say("", blocks=[{"type": "image", "image_url": "https://cdn.example/cat.png", "alt_text": "a cat"}])
         await self.say("<@U1> has joined the channel", subtype="channel_join")
+        await self.say("<@U1> pinned a message", subtype="pinned_item")
 
     async def repeat(self) -> None:
         self.pending += self.latest

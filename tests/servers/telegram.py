@@ -292,7 +292,8 @@ class TelegramServer(Trouble):
     async def on_delete_message(self, arguments: dict[str, str]) -> Any:
         chat = self.chat(arguments)
         message = self.find(int(arguments["message_id"]))
-        if not self.permitted:
+        self.deletions.append(arguments["message_id"])
+        if not self.permitted or self.is_barred(chat):
             raise RefusalError(400, "Bad Request: message can't be deleted")
         if message is None or message["chat"]["id"] != chat["id"]:
             raise RefusalError(400, "Bad Request: message to delete not found")
@@ -303,7 +304,8 @@ class TelegramServer(Trouble):
         chat, numbers = self.chat(arguments), json.loads(arguments["message_ids"])
         if not 1 <= len(numbers) <= 100 or len(set(numbers)) != len(numbers):
             self.complaints.append(f"{len(numbers)} messages to delete, or one twice")
-        if not self.permitted:
+        self.deletions += [str(number) for number in numbers]
+        if not self.permitted or self.is_barred(chat):
             raise RefusalError(400, "Bad Request: message can't be deleted")
         self.messages = [
             each for each in self.messages if each["message_id"] not in numbers or each["chat"]["id"] != chat["id"]
@@ -368,6 +370,9 @@ class TelegramServer(Trouble):
         message.pop("reply_markup", None)
         return message
 
+    def is_barred(self, chat: dict[str, Any]) -> bool:
+        return chat["id"] in {self.chats[name]["id"] for name in self.barred}
+
     def chat(self, arguments: dict[str, str]) -> dict[str, Any]:
         identifier = arguments["chat_id"]
         if int(identifier) in self.migrated:
@@ -422,7 +427,9 @@ class TelegramPlatform(TelegramServer):
     async def say_nothing(self) -> None:
         file = {"file_id": "s", "file_unique_id": "s", "type": "regular", "width": 1, "height": 1}
         await self.say("", extra={"sticker": file | {"is_animated": False, "is_video": False}})
+        await self.say("", extra={"photo": [file], "document": file | {"file_name": "cat.png"}})
         await self.say("", extra={"new_chat_members": [self.user("eve")]})
+        await self.say("", extra={"pinned_message": {"message_id": 1, "date": 0, "chat": self.chats["general"]}})
 
     async def repeat(self) -> None:
         """Delivers the latest update again, under its number."""

@@ -263,7 +263,7 @@ class TwitchServer(Trouble):
             raise RefusalError(401, "The ID in moderator_id must match the user ID found in the access token.")
         if scope not in self.scopes:
             raise RefusalError(401, f"Missing scope: {scope}")
-        if not self.permitted:
+        if not self.permitted or given.get("broadcaster_id", "") in {self.users[name] for name in self.barred}:
             raise RefusalError(403, "The user is not one of the broadcaster's moderators.")
         return str(given.get("broadcaster_id", ""))
 
@@ -297,6 +297,7 @@ class TwitchServer(Trouble):
 
     def delete_moderation_chat(self, given: dict[str, Any], _: web.Request, __: str) -> Any:
         channel = self.moderates(given, "moderator:manage:chat_messages")
+        self.deletions.append(given.get("message_id", ""))
         if not given.get("message_id"):
             self.complaints.append("the whole chat was deleted")
             self.messages = [each for each in self.messages if each["broadcaster_user_id"] != channel]
@@ -426,9 +427,9 @@ class TwitchPlatform(TwitchServer):
 
 
 class TwitchEvents:
-    """Implements `testing.webhooks.WebhookCase`; the time that is signed is no Unix time, and is tried elsewhere."""
+    """Implements `testing.webhooks.WebhookCase`."""
 
-    signature, time, signs = "twitch-eventsub-message-signature", "", True
+    signature, time, signs = "twitch-eventsub-message-signature", "twitch-eventsub-message-timestamp", True
     settings: dict[str, Any] = {"webhook": "https://chat.example.com/webhooks/hooked", "webhook_secret": SECRET}
 
     def call(self) -> bytes:

@@ -1,6 +1,7 @@
 """Discord where it is hard: limits of every form, a burst, a revoked token, threads, lost sessions, odd events."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from chat_moderator.testing.doubles import JournalIntake
 from chat_moderator.testing.factories import make_message, make_record
 from chat_moderator.testing.sources import acting, connected, patiently, said
 from chat_moderator.types import Author, Verdict
-from tests.servers.discord import DiscordPlatform, Failure, discord_server
+from tests.servers.discord import GUILD, DiscordPlatform, Failure, discord_server
 
 
 @pytest.fixture
@@ -28,7 +29,14 @@ async def discord() -> AsyncIterator[DiscordPlatform]:
 
 @pytest.mark.parametrize(
     ("scope", "via", "date"),
-    [("user", True, False), ("shared", True, False), ("global", True, False), ("user", False, False)],
+    [
+        ("user", True, False),
+        ("user", True, True),
+        ("shared", True, False),
+        ("global", True, False),
+        ("user", False, False),
+        ("user", False, True),
+    ],
 )
 async def test_nothing_is_called_before_its_time(discord: DiscordPlatform, scope: str, via: bool, date: bool) -> None:
     async with acting(discord) as (enforcer, intake):
@@ -97,12 +105,14 @@ async def test_a_lone_deletion_leaves_at_once(discord: DiscordPlatform) -> None:
 
 async def test_an_old_message_is_never_in_a_bulk(discord: DiscordPlatform) -> None:
     async with acting(discord) as (enforcer, intake):
-        for days in (0, 13, 15, 400, 0):
+        ages = (0, 13, 13.95, 13.97, 13.999, 14, 14.001, 15, 400, *(number / 10 for number in range(280)))
+        for days in ages:
             await discord.say(f"{days} days old", at=datetime.now(UTC) - timedelta(days=days))
-        await intake.texts(5)
+        await intake.texts(len(ages))
         twice = [*intake.messages, *intake.messages]
         await asyncio.gather(*(enforcer.delete(message, reason="test") for message in twice))
         assert discord.texts() == []
+        assert max(Counter(discord.deletions).values()) == 1
 
 
 async def test_a_revoked_token_ends_in_few_invalid_requests(discord: DiscordPlatform) -> None:
@@ -230,3 +240,23 @@ def test_an_alert_fits_and_pings_nobody_whatever_it_quotes(text: str, name: str,
 
 def test_markup_shows_as_it_was_written() -> None:
     assert escaped("**@everyone** <@1> [a](b)") == r"\*\*\@everyone\*\* \<\@1\> \[a\](b)"
+
+
+async def test_a_server_that_removed_the_bot_is_named_until_it_is_back(discord: DiscordPlatform) -> None:
+    async with connected(discord) as (_, intake):
+        await discord.say("hello")
+        await intake.texts(1)
+        for again in ({"unavailable": False}, {}):  # as after an outage, and as of a new server
+            await discord.emit("GUILD_DELETE", {"id": GUILD})
+            async with asyncio.timeout(30):
+                while not intake.problems.get(f"server {GUILD}"):
+                    await asyncio.sleep(0.01)
+            assert "invite it again" in intake.problems[f"server {GUILD}"]
+            assert "A server" in intake.problems[f"server {GUILD}"]
+            known = {key: value for key, value in discord.guild_object().items() if key != "unavailable"}
+            await discord.emit("GUILD_CREATE", known | again)
+            async with asyncio.timeout(30):
+                while intake.problems[f"server {GUILD}"]:
+                    await asyncio.sleep(0.01)
+        await discord.say("hello again")
+        await intake.texts(2)

@@ -67,6 +67,31 @@ async def test_what_slack_says_itself_is_passed_over(slack: SlackPlatform) -> No
         assert await intake.texts(3) == [f"said by {kind}" for kind in ("thread_broadcast", "file_share", "me_message")]
 
 
+async def test_a_channel_that_removed_the_bot_is_named_until_it_is_read_again(slack: SlackPlatform) -> None:
+    async with connected(slack) as (_, intake):
+        for kind in ("channel_left", "group_left"):
+            await slack.event({"type": kind, "channel": "C1GENERAL", "event_ts": slack.ts()})
+            assert "C1GENERAL" in intake.problems["channel C1GENERAL"]
+            assert "/invite" in intake.problems["channel C1GENERAL"]
+            await said(slack, intake)
+            assert intake.problems["channel C1GENERAL"] == ""
+
+
+async def test_a_channel_whose_history_is_refused_is_a_gap_and_the_others_are_read(slack: SlackPlatform) -> None:
+    intake = JournalIntake("slack")
+    async with connected(slack, intake):
+        await said(slack, intake)
+    slack.unreadable.add("C1GENERAL")
+    await slack.say("missed")
+    await slack.say("read", channel="random")
+    slack.pending.clear()
+    slack.busy = 2  # answers of the Web API that ask to wait
+    async with connected(slack, intake):
+        assert await intake.texts(2) == ["hello", "read"]
+        (gap,) = intake.gaps
+        assert "C1GENERAL" in gap
+
+
 async def test_without_an_admins_token_deleting_says_what_it_needs(slack: SlackPlatform) -> None:
     async with connected(slack, user_token="") as (source, intake):
         message = await said(slack, intake)

@@ -1,11 +1,14 @@
 """What is Twitch's own: one message a deletion, what AutoMod holds, sessions that move, tokens that run out."""
 
 import asyncio
+import contextlib
+import inspect
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
-from uuid import uuid4
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -16,13 +19,15 @@ from chat_moderator.actions.hold import HoldAction
 from chat_moderator.errors import ConfigError, PermanentError, RefusedError, TransientError
 from chat_moderator.sources.commands import commanded
 from chat_moderator.sources.twitch import Config, Twitch
-from chat_moderator.sources.twitch_enforcer import alert_of
+from chat_moderator.sources.twitch_enforcer import TwitchEnforcer, alert_of
 from chat_moderator.sources.twitch_setup import TwitchSetup
 from chat_moderator.testing.doubles import JournalIntake
 from chat_moderator.testing.factories import make_message, make_record
 from chat_moderator.testing.sources import acting, connected, said
 from chat_moderator.types import Author, Outcome, OutcomeState, Verdict, WebhookCall, now
 from tests.servers.twitch import CLIENT_SECRET, SECRET, TwitchEvents, TwitchPlatform, signed, twitch_server
+
+SETTINGS = {"client_id": "c", "client_secret": "s", "token": "t", "refresh_token": "r", "channels": "general"}
 
 
 @pytest.fixture
@@ -38,6 +43,44 @@ async def test_a_deletion_without_a_message_is_never_asked_for(twitch: TwitchPla
         with pytest.raises(PermanentError):
             await enforcer.delete(msgspec.structs.replace(message, id=identifier.removeprefix("held:")), reason="test")
         assert twitch.texts() == ["hello"]
+
+
+@given(st.text(max_size=60) | st.uuids().map(str) | st.uuids().map(lambda each: each.hex))
+def test_a_deletion_names_one_message_whatever_the_id_is(identifier: str) -> None:
+    source, asked = Twitch(msgspec.convert(SETTINGS, Config)), Asked()
+    source._api = asked  # type: ignore[assignment]  # where it would call Twitch
+    message = make_message(id=identifier, channel="1", sent_at=now())
+    with contextlib.suppress(PermanentError):
+        asyncio.run(source.delete(message, reason="test"))
+    assert all(UUID(call["message_id"]) for path, call in asked.calls if path == "/moderation/chat")
+
+
+class Asked:
+    """Stands for Twitch's Web API, and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, str]]] = []
+
+    async def me(self) -> str:
+        return "1"
+
+    async def call(self, _: str, path: str, query: dict[str, str] | None, *__: Any) -> dict[str, Any]:
+        self.calls.append((path, query or {}))
+        return {}
+
+
+if TYPE_CHECKING:
+
+    async def clears_a_chat(enforcer: TwitchEnforcer) -> None:
+        """The type checker refuses each: an ignore that is not needed is an error of its own."""
+        await enforcer._delete_message("1", "")  # type: ignore[arg-type]
+        await enforcer._delete_message("1", None)  # type: ignore[arg-type]
+        await enforcer._delete_message("1")  # type: ignore[call-arg]
+
+
+def test_there_is_one_place_that_deletes() -> None:
+    sources = Path(inspect.getfile(Twitch)).parent.glob("*.py")
+    assert sum(source.read_text().count('"/moderation/chat"') for source in sources) == 1
 
 
 async def test_what_is_too_old_to_delete_is_not_taken_for_gone(twitch: TwitchPlatform) -> None:

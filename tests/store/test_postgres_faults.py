@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -19,13 +20,15 @@ from chat_moderator.protocols import Queue
 from chat_moderator.queues.embedded import EmbeddedQueue
 from chat_moderator.queues.memory import MemoryQueue
 from chat_moderator.sinks.metrics import Metrics
-from chat_moderator.store.audit import LastSeq, RecordsAfter
+from chat_moderator.store.audit import Append, FindRecord, LastSeq, RecordsAfter
 from chat_moderator.store.database import Database
 from chat_moderator.store.dead_letters import ListDeadLetters
 from chat_moderator.store.postgres import Config, PostgresStore
 from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.testing.factories import make_message, make_record
+from chat_moderator.types import OutcomeState, Verdict
 from tests.servers.brokers import RedisBroker
+from tests.servers.discord import discord_server
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import Line
 
@@ -57,6 +60,32 @@ async def main(url, name, database, schema):
     settings = Settings()
     moderator = Moderator(build_cascade(settings), build_policy(settings))
     await Worker(queue, moderator, StoredAudit(PostgresStore(Config(database, schema))), Metrics()).run()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+ACTS = """
+import asyncio, sys
+from chat_moderator.actions.alert import AlertAction
+from chat_moderator.actions.delete import DeleteAction
+from chat_moderator.moderator.lease import ConnectionLease
+from chat_moderator.moderator.outbox import OutboxExecutor
+from chat_moderator.sources.discord import Config, Discord
+from chat_moderator.store.postgres import Config as StoreConfig
+from chat_moderator.store.postgres import PostgresStore
+
+class Lease(ConnectionLease):
+    async def held(self):
+        taken = await super().held()
+        print(taken, flush=True)
+        return taken
+
+async def main(url, schema, token, api, channel):
+    store = PostgresStore(StoreConfig(url, schema))
+    discord = Discord(Config(token=token, api=api, moderators_channel=channel))
+    actions = {"alert": AlertAction(), "delete": DeleteAction()}
+    lease = Lease(store, "discord", seconds=3.0)
+    await OutboxExecutor(store, actions, {}, discord, only="discord", lease=lease).run()
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -183,3 +212,67 @@ async def test_a_worker_killed_between_commit_and_ack_decides_once(postgres: Pos
             assert (await queue.depth()).dead == 0
     finally:
         broker.stop()
+
+
+async def said(process: Process, word: bytes) -> None:
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        while await process.stdout.readline() != word + b"\n":
+            pass
+
+
+async def test_who_was_frozen_past_its_lease_settles_nothing_on_a_platform(postgres: PostgresServer) -> None:
+    """Its calls under way are taken by the platform meanwhile; another process acts on, and it changes nothing."""
+    settings = postgres.settings()
+    processes: list[Process] = []
+    async with discord_server() as discord, aclosing(PostgresStore(settings)) as store:
+
+        async def acts() -> Process:
+            place = (settings.url, settings.schema, discord.token, discord.url, discord.channels["moderators"])
+            processes.append(await asyncio.create_subprocess_exec(sys.executable, "-c", ACTS, *place, stdout=PIPE))
+            return processes[-1]
+
+        async def block() -> tuple[int, str]:
+            message = make_message(id=await discord.say("bad"), channel=discord.channels["general"], client="discord")
+            record = make_record(message, Verdict.BLOCK, actions=("delete", "alert"))
+            (seq,) = await store.execute(Append(records=(record,)))
+            return seq, message.id
+
+        async def outcomes(seq: int) -> dict[str, OutcomeState]:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    record = await store.ask(FindRecord(seq=seq))
+                    if record is not None and len(record.outcomes) >= 2:
+                        assert len(record.outcomes) == 2
+                        return {each.action: each.state for each in record.outcomes}
+                    await asyncio.sleep(0.05)
+
+        try:
+            discord.hold_calls.clear()
+            first, deleted = await block()
+            frozen = await acts()
+            async with asyncio.timeout(PATIENCE):
+                while discord.held < 2:
+                    await asyncio.sleep(0.05)
+            frozen.send_signal(signal.SIGSTOP)
+            discord.hold_calls.set()
+            other = await acts()
+            await said(other, b"True")
+            expected = {"delete": OutcomeState.DONE, "alert": OutcomeState.UNCERTAIN}
+            assert await outcomes(first) == expected
+            second, _ = await block()
+            done = dict.fromkeys(("delete", "alert"), OutcomeState.DONE)
+            assert await outcomes(second) == done
+            frozen.send_signal(signal.SIGCONT)
+            await said(frozen, b"False")
+            third, _ = await block()
+            assert await outcomes(third) == done
+            assert await outcomes(first) == expected
+            asked = Counter(discord.deletions)
+            assert asked.pop(deleted) == 2  # before it was frozen, and by the other
+            assert set(asked.values()) == {1}
+            assert len(discord.alerts()) == 3
+        finally:
+            for process in processes:
+                process.kill()
+                await process.wait()

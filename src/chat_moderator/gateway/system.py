@@ -28,12 +28,16 @@ class Ready(Struct, frozen=True):
 
 HEALTH: Final[Contract[Any, Any]] = Contract(
     summary="How things stand.",
-    detail="`status` is ok or degraded, and `problems` says why; 200 as long as the process answers.",
+    detail=(
+        "`status` is ok or degraded, and `problems` says why; `gaps` says where messages may have been missed; 200 as "
+        "long as the process answers."
+    ),
     needs=None,
     answer=Health,
     answered={
         "status": "ok",
         "problems": [],
+        "gaps": [],
         "model": "ngram-4f1c2d9a7b30",
         "policy": "9c1e5a3f2b7d",
         "threshold_from_environment": False,

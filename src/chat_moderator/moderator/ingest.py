@@ -14,7 +14,7 @@ from chat_moderator.store.audit import FindRecord
 from chat_moderator.store.bookmarks import Bookmark, KeepBookmark
 from chat_moderator.store.database import Store
 from chat_moderator.store.reviews import AlreadyResolvedError, ResolveReview, ReviewState
-from chat_moderator.types import Message
+from chat_moderator.types import Message, now
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,9 @@ REFUSED_PAUSE: Final = 300.0
 
 STEADY: Final = 60.0
 """Seconds that a source has to run before its next failure counts as the first."""
+
+SHOWN: Final = 50
+"""Problems of a connection that are shown: a platform may have thousands of channels."""
 
 Rest = Callable[[float], Awaitable[None]]
 
@@ -67,11 +70,25 @@ class Ingest:
         self._observer = observer
         self._rest = rest
         self._problems: dict[str, str] = {}
+        self._gaps = 0
+        self._gap = ""
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What the operator has to look at, each in one sentence that names the connection."""
-        return tuple(f"{self.name}: {problem}" for problem in self._problems.values())
+        found = list(dict.fromkeys(f"{self.name}: {problem}" for problem in self._problems.values()))
+        more = [f"{self.name}: {len(found) - SHOWN} more problems, each in the log"] if len(found) > SHOWN else []
+        return (*found[:SHOWN], *more)
+
+    @property
+    def troubles(self) -> int:
+        """How many things the operator has to look at."""
+        return len(self._problems)
+
+    @property
+    def gap_told(self) -> str:
+        """How often messages may have been missed since the start, when last and why; empty where they never were."""
+        return f"{self.name}: {self._gaps} since the start, the last {self._gap}" if self._gaps else ""
 
     async def run(self) -> None:
         """Runs the source, again after every failure, until cancelled or until it has nothing more to read."""
@@ -151,6 +168,8 @@ class Ingest:
 
     def gap(self, detail: str) -> None:
         """See `Intake.gap`."""
+        self._gaps += 1
+        self._gap = f"{now():%Y-%m-%dT%H:%M:%SZ}: {detail}"
         self._observer.missed(self.name)
         log.warning("source %s may have missed messages: %s", self.name, detail)
 

@@ -2,11 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from chat_moderator.errors import PermanentError, SkippedError, StaleLeaseError, TransientError
+from chat_moderator.errors import (
+    ForbiddenError,
+    PermanentError,
+    SkippedError,
+    StaleLeaseError,
+    TransientError,
+    UnauthorizedError,
+)
 from chat_moderator.moderator.lease import ConnectionLease
 from chat_moderator.protocols import Action, Enforcer
 from chat_moderator.store.database import Store
@@ -24,6 +31,11 @@ log = logging.getLogger(__name__)
 
 LATE: Final = frozenset({"alert", "release", "undo"})
 """Actions that still make sense after a later revision of the message came in."""
+
+ABOUT_THE_AUTHOR: Final = frozenset({"reply", "timeout", "undo"})
+"""Actions that may be forbidden because of whom they are about, which no operator has to mend."""
+
+Report = Callable[[str, str], None]
 
 
 class Config(Struct, frozen=True):
@@ -46,6 +58,7 @@ class OutboxExecutor:
         only: the client whose actions are performed; all where empty.
         without: clients whose actions are left to other executors.
         lease: by which one process at a time works this part; None where no other could.
+        report: told what an operator has to mend, by topic; an empty text where it is mended.
     """
 
     def __init__(
@@ -58,9 +71,11 @@ class OutboxExecutor:
         only: str = "",
         without: tuple[str, ...] = (),
         lease: ConnectionLease | None = None,
+        report: Report = lambda _topic, _problem: None,
         config: Config | None = None,
     ) -> None:
         self._lease = lease
+        self._report = report
         self._store = store
         self._only = only
         self._without = without
@@ -150,13 +165,29 @@ class OutboxExecutor:
             await self._store.execute(StartIntention(id=intention.id))
         enforcer = self._enforcers.get(intention.record.message.client, self._fallback)
         try:
-            return await action.perform(intention.record, enforcer)
+            outcome = await action.perform(intention.record, enforcer)
         except TransientError as problem:
+            self._tell(intention, problem)
             return await self._postponed(intention, problem)
         except SkippedError as reason:
             return Outcome(name, OutcomeState.SKIPPED, str(reason))
         except PermanentError as problem:
+            self._tell(intention, problem)
             return Outcome(name, OutcomeState.FAILED, str(problem))
+        self._tell(intention, None)
+        return outcome
+
+    def _tell(self, intention: Intention, problem: Exception | None) -> None:
+        """Reports what an operator has to mend: a token, or a right in a channel; None: both are as they should be."""
+        name = intention.action
+        place = name if name == "alert" else f"{name} {intention.record.message.channel}"
+        if problem is None:
+            self._report("access", "")
+            self._report(place, "")
+        elif isinstance(problem, UnauthorizedError):
+            self._report("access", str(problem))
+        elif isinstance(problem, ForbiddenError) and name not in ABOUT_THE_AUTHOR:
+            self._report(place, str(problem))
 
     async def _postponed(self, intention: Intention, problem: TransientError) -> Outcome | None:
         """Tries again later; a time that the platform named is no failure of ours and counts as no try."""

@@ -27,6 +27,7 @@ from chat_moderator.sources.discord_library import (
     VerifyKey,
     discord,
 )
+from chat_moderator.sources.discord_limits import DiscordLimits
 from chat_moderator.sources.webhooks import check_time, read
 from chat_moderator.types import Author, Message, WebhookAnswer, WebhookCall, now
 
@@ -66,8 +67,8 @@ class Discord(DiscordEnforcer):
 
     media: tuple[str, ...] = ("application/json",)
 
-    def __init__(self, config: DiscordConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: DiscordConfig, *, limits: DiscordLimits | None = None) -> None:
+        super().__init__(config, limits=limits)
         if config.moderators_channel and not config.moderators_channel.isdigit():
             raise ConfigError("moderators_channel", "the channel's id is needed: right-click it, Copy Channel ID")
         try:
@@ -200,6 +201,10 @@ class _Reading(discord.AutoShardedClient):
         self._intake.report(f"server {guild.id}", "")
         self._catch_up((guild,))
 
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """The bot was invited, perhaps again: what was said before is not its to read."""
+        self._intake.report(f"server {guild.id}", "")
+
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """The bot was removed."""
         self._behind.discard(guild.id)
@@ -283,18 +288,23 @@ class _Reading(discord.AutoShardedClient):
     async def _read_channel(self, channel: Any, after: discord.Object) -> None:
         topic, count = f"channel {channel.id}", 0
         try:
-            async for message in channel.history(limit=HISTORY, after=after, oldest_first=True):
-                count += 1
-                converted = self._converted(message)
-                if converted is not None:
-                    await self._pending.put(converted)
+            while True:
+                try:
+                    async for message in channel.history(limit=HISTORY - count, after=after, oldest_first=True):
+                        count, after = count + 1, discord.Object(message.id)
+                        converted = self._converted(message)
+                        if converted is not None:
+                            await self._pending.put(converted)
+                    break
+                except (discord.RateLimited, TransientError) as problem:
+                    await asyncio.sleep(_wait_of(problem))
         except discord.Forbidden:
             self._intake.report(
                 topic,
                 f"#{channel.name} ({channel.id}) of {channel.guild.name} cannot be read after an interruption: "
                 "give the bot View Channel and Read Message History there, or put the channel into exempt_channels",
             )
-        except (discord.HTTPException, aiohttp.ClientError, OSError, TransientError) as problem:
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as problem:
             self._intake.gap(f"the history of channel {channel.id} could not be read: {type(problem).__name__}")
         else:
             self._intake.report(topic, "")
@@ -350,6 +360,12 @@ def _names_of(channel: Any) -> tuple[str, ...]:
     return tuple(
         name for each in (channel, parent) if each is not None for name in (str(each.id), getattr(each, "name", ""))
     )
+
+
+def _wait_of(problem: discord.RateLimited | TransientError) -> float:
+    """Seconds that Discord asks to wait."""
+    wait = problem.retry_after
+    return wait.total_seconds() if isinstance(wait, timedelta) else wait or 1.0
 
 
 def _snowflake(at: float) -> int:

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import hashlib
-import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 import aiohttp
 
-from chat_moderator.errors import PermanentError, SkippedError, TransientError
+from chat_moderator.errors import ForbiddenError, PermanentError, SkippedError, TransientError, UnauthorizedError
 from chat_moderator.sources.connection import ConnectionConfig
 from chat_moderator.sources.discord_alerts import LIMIT, NOBODY, alert_of, escaped
 from chat_moderator.sources.discord_library import MultipartParameters, Route, discord
@@ -50,9 +49,9 @@ class DiscordConfig(ConnectionConfig, frozen=True, kw_only=True):
 class DiscordEnforcer:
     """Implements `Enforcer`. Its identifiers are Discord's; in a thread a message's id is `THREAD:MESSAGE`."""
 
-    def __init__(self, config: DiscordConfig) -> None:
+    def __init__(self, config: DiscordConfig, *, limits: DiscordLimits | None = None) -> None:
         self._config = config
-        self._limits = DiscordLimits()
+        self._limits = limits or DiscordLimits()
         self._rest: discord.Client | None = None
         self._entering = asyncio.Lock()
         self._refused_until = 0.0
@@ -169,14 +168,14 @@ class DiscordEnforcer:
                 yield await self._entered()
         except (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError) as problem:
             if isinstance(problem, discord.HTTPException) and problem.status == 401:  # noqa: PLR2004
-                self._refused_until = time.monotonic() + REFUSED
+                self._refused_until = self._limits.clock() + REFUSED
             raise translated(problem, permission, channel) from problem
 
     async def _entered(self) -> Any:
         async with self._entering:
-            wait = self._refused_until - time.monotonic()
+            wait = self._refused_until - self._limits.clock()
             if wait > 0:
-                raise TransientError(REFUSED_TOKEN, retry_after=timedelta(seconds=wait))
+                raise UnauthorizedError(REFUSED_TOKEN, retry_after=timedelta(seconds=wait))
             if self._rest is None:
                 rest = discord.Client(
                     intents=discord.Intents.none(),
@@ -187,8 +186,8 @@ class DiscordEnforcer:
                     await rest.login(self._config.token)
                 except discord.LoginFailure as problem:
                     await rest.close()
-                    self._refused_until = time.monotonic() + REFUSED
-                    raise TransientError(REFUSED_TOKEN, retry_after=timedelta(seconds=REFUSED)) from problem
+                    self._refused_until = self._limits.clock() + REFUSED
+                    raise UnauthorizedError(REFUSED_TOKEN, retry_after=timedelta(seconds=REFUSED)) from problem
                 except BaseException:
                     await rest.close()
                     raise
@@ -211,7 +210,7 @@ def translated(problem: Exception, permission: str, channel: str) -> TransientEr
             wait = retry_after(problem.response.headers.get("Retry-After", ""))
             return TransientError("Discord asks to wait", retry_after=wait or timedelta(seconds=REFUSED))
         case discord.HTTPException(status=401):
-            return TransientError(REFUSED_TOKEN, retry_after=timedelta(seconds=REFUSED))
+            return UnauthorizedError(REFUSED_TOKEN, retry_after=timedelta(seconds=REFUSED))
         case discord.HTTPException(status=status) if status < 500:  # noqa: PLR2004 -- HTTP's own classes
             return _refusal(problem, permission, channel)
         case _:
@@ -223,7 +222,7 @@ def _refusal(problem: discord.HTTPException, permission: str, channel: str) -> P
     if problem.code in NO_PRIVATE:
         return SkippedError("the author takes no private messages")
     if problem.status == 403:  # noqa: PLR2004
-        return PermanentError(
+        return ForbiddenError(
             f"Discord forbids it{where}: the bot needs the permission {permission!r} there, and its role has to stand "
             "above its author's (Server Settings, Roles)"
         )

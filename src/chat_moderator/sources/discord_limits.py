@@ -7,7 +7,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
@@ -25,6 +25,8 @@ MOST_INVALID: Final = 800
 PATIENCE: Final = 20.0
 """Seconds that a call waits for its turn; whoever would wait longer is told when to come back."""
 
+Rest = Callable[[float], Awaitable[None]]
+
 _MAJOR: Final = re.compile(r"/(channels|guilds|webhooks)/(\d+)")
 _ID: Final = re.compile(r"/\d+")
 
@@ -36,10 +38,12 @@ class DiscordLimits:
 
     Args:
         clock: seconds that only grow.
+        rest: waits that many seconds of it.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, rest: Rest = asyncio.sleep) -> None:
+        self.clock = clock
+        self._rest = rest
         self._global = 0.0
         self._routes: dict[str, float] = {}
         self._invalid: deque[float] = deque()
@@ -49,7 +53,7 @@ class DiscordLimits:
 
     def wait(self, method: str, path: str) -> float:
         """Seconds until this route may be called."""
-        now = self._clock()
+        now = self.clock()
         while self._invalid and self._invalid[0] <= now - WINDOW:
             self._invalid.popleft()
         until = max(self._global, self._routes.get(_route(method, path), 0.0))
@@ -60,23 +64,23 @@ class DiscordLimits:
     def answered(self, method: str, path: str, status: int, headers: Any) -> None:
         """Takes note of an answer."""
         if status in INVALID:
-            self._invalid.append(self._clock())
+            self._invalid.append(self.clock())
         if status != 429:  # noqa: PLR2004 -- HTTP's own
             return
         after = retry_after(headers.get("Retry-After", ""))
-        until = self._clock() + (after.total_seconds() if after is not None else 1.0)
+        until = self.clock() + (after.total_seconds() if after is not None else 1.0)
         # Without Via it is not Discord that answers but what stands before it, which bars the whole address.
         if headers.get("X-RateLimit-Global") or not headers.get("Via"):
             self._global = max(self._global, until)
         else:
-            self._routes = {route: moment for route, moment in self._routes.items() if moment > self._clock()}
+            self._routes = {route: moment for route, moment in self._routes.items() if moment > self.clock()}
             self._routes[_route(method, path)] = until
 
     async def _begin(self, _: object, __: SimpleNamespace, parameters: aiohttp.TraceRequestStartParams) -> None:
         while wait := self.wait(parameters.method, parameters.url.path):
             if wait > PATIENCE:
                 raise TransientError("Discord asks to wait", retry_after=timedelta(seconds=wait))
-            await asyncio.sleep(wait)
+            await self._rest(wait)
 
     async def _end(self, _: object, __: SimpleNamespace, parameters: aiohttp.TraceRequestEndParams) -> None:
         response = parameters.response

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import nio
 
-from chat_moderator.errors import ConfigError, PermanentError, TransientError
+from chat_moderator.errors import ConfigError, PermanentError, TransientError, UnauthorizedError
 from chat_moderator.protocols import Intake
 from chat_moderator.sources.matrix_alerts import meant, notice, reacted, text_of
 from chat_moderator.sources.matrix_client import REFUSED_TOKEN, MatrixClient, MatrixConfig
@@ -94,10 +94,8 @@ class Matrix(MatrixEnforcer):
             finally:
                 ending.cancel()
                 await asyncio.gather(ending, return_exceptions=True)
-        except TransientError as problem:
-            if self._client.refused:
-                raise PermanentError(REFUSED_TOKEN) from problem
-            raise
+        except UnauthorizedError as problem:
+            raise PermanentError(REFUSED_TOKEN) from problem
 
 
 class _Reading:

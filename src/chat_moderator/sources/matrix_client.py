@@ -10,7 +10,14 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from chat_moderator.errors import MissingExtraError, NotFoundError, PermanentError, TransientError
+from chat_moderator.errors import (
+    ForbiddenError,
+    MissingExtraError,
+    NotFoundError,
+    PermanentError,
+    TransientError,
+    UnauthorizedError,
+)
 from chat_moderator.sources.connection import ConnectionConfig
 
 try:
@@ -148,7 +155,7 @@ class MatrixClient:
     async def _answered(self, make: Callable[[], Awaitable[Any]], needs: str, room: str) -> Any:
         now = time.monotonic()
         if now < self._refused_until:
-            raise TransientError(REFUSED_TOKEN, retry_after=timedelta(seconds=self._refused_until - now))
+            raise UnauthorizedError(REFUSED_TOKEN, retry_after=timedelta(seconds=self._refused_until - now))
         while (wait := self._not_before - time.monotonic()) > 0:
             if wait > PATIENCE:
                 raise TransientError("the homeserver asks to wait", retry_after=timedelta(seconds=wait))
@@ -170,9 +177,9 @@ class MatrixClient:
             return TransientError("the homeserver asks to wait", retry_after=timedelta(seconds=wait))
         if status == 401:  # noqa: PLR2004
             self._refused_until = time.monotonic() + REFUSED
-            return TransientError(REFUSED_TOKEN, retry_after=timedelta(seconds=REFUSED))
+            return UnauthorizedError(REFUSED_TOKEN, retry_after=timedelta(seconds=REFUSED))
         if status == 403:  # noqa: PLR2004
-            return PermanentError(
+            return ForbiddenError(
                 f"the homeserver forbids it{where}: the account needs the power level to {needs} there"
             )
         if status == 404:  # noqa: PLR2004

@@ -11,9 +11,15 @@ from typing import Any, Final
 
 import msgspec
 
-from chat_moderator.errors import ChatModeratorError, ConfigError, PermanentError
+from chat_moderator.errors import (
+    ChatModeratorError,
+    ConfigError,
+    PermanentError,
+    TransientError,
+    UnauthorizedError,
+)
 from chat_moderator.protocols import Intake
-from chat_moderator.sources.slack_enforcer import SlackConfig, SlackEnforcer, answered, pressed
+from chat_moderator.sources.slack_enforcer import REFUSED_TOKEN, SlackConfig, SlackEnforcer, answered, pressed
 from chat_moderator.sources.webhooks import check_sha256, check_time, read
 from chat_moderator.types import Author, Message, WebhookAnswer, WebhookCall, now
 
@@ -31,6 +37,9 @@ NAMING: Final = 1.0
 """Seconds that a name may take; Slack wants its answer within three."""
 
 HISTORY: Final = 1000
+LEFT: Final = frozenset({"channel_left", "group_left"})
+"""Events that the bot was taken out of a channel."""
+
 BOOKMARK: Final = "newest"
 FORM: Final = "application/x-www-form-urlencoded"
 
@@ -111,17 +120,24 @@ class Slack(SlackEnforcer):
         self._own: set[str] = set()
         self._members: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._channels: dict[str, str] = {}
+        self._behind = False  # while history is read: the bookmark stays where it is
 
     async def run(self, intake: Intake) -> None:
         """Looks that the tokens are good and reads what was written while nobody listened; the rest is called in."""
-        me = await self._call("auth.test")
+        self._refused_until = {False: 0.0, True: 0.0}
+        try:
+            me = await self._call("auth.test")
+            if self._config.user_token:
+                await self._call("auth.test", admin=True)
+        except UnauthorizedError as problem:
+            raise PermanentError(REFUSED_TOKEN) from problem
         self._own |= {str(me.get("user_id", "")), str(me.get("bot_id", ""))}
-        if self._config.user_token:
-            await self._call("auth.test", admin=True)
-        intake.connected()
         kept = await intake.bookmark(BOOKMARK)
+        self._behind = bool(kept)
+        intake.connected()
         if kept:
             await self._catch_up(intake, kept, str(me.get("team_id", "")))
+            self._behind = False
         else:
             await intake.keep(BOOKMARK, f"{now().timestamp():.6f}")
         await asyncio.Event().wait()
@@ -140,10 +156,16 @@ class Slack(SlackEnforcer):
             return WebhookAnswer(body=msgspec.json.encode({"challenge": envelope.challenge}))
         if envelope.type == "event_callback":
             own = self._own | {each.user_id for each in envelope.authorizations or ()}
+            topic, channel = f"channel {envelope.event.channel}", envelope.event.channel
+            if envelope.event.type in LEFT:
+                cure = "say /invite @the-bot there"
+                intake.report(topic, f"the bot was removed from the channel {channel} of Slack: {cure}")
+                return WebhookAnswer()
             message = await self._converted(envelope.event, envelope.team_id, own)
             if message is not None:
+                intake.report(topic, "")
                 await intake.accept((message,), delivery=envelope.event_id)
-                if not message.revision:
+                if not message.revision and not self._behind:
                     await intake.keep(BOOKMARK, max(message.id, await intake.bookmark(BOOKMARK)))
         return WebhookAnswer()
 
@@ -228,18 +250,36 @@ class Slack(SlackEnforcer):
 
     async def _catch_up(self, intake: Intake, after: str, team: str) -> None:
         """Reads every channel of the bot since the bookmark."""
+        asked: dict[str, Any] = {"types": "public_channel,private_channel", "limit": 1000, "exclude_archived": True}
         try:
-            kinds = "public_channel,private_channel"
-            found = await self._call("users.conversations", types=kinds, limit=1000, exclude_archived=True)
-            for channel in found.get("channels", ()):
-                await self._read_channel(intake, str(channel["id"]), after, team)
+            while True:
+                found = await self._patiently("users.conversations", **asked)
+                for channel in found.get("channels", ()):
+                    await self._read_channel(intake, str(channel["id"]), after, team)
+                asked["cursor"] = (found.get("response_metadata") or {}).get("next_cursor")
+                if not asked["cursor"]:
+                    return
         except ChatModeratorError as problem:
             intake.gap(f"the history could not be read: {problem}")
+
+    async def _patiently(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """A call that waits for as long as Slack asks to."""
+        while True:
+            try:
+                return await self._call(method, **arguments)
+            except TransientError as problem:
+                if problem.retry_after is None or isinstance(problem, UnauthorizedError):
+                    raise
+                await asyncio.sleep(problem.retry_after.total_seconds())
 
     async def _read_channel(self, intake: Intake, channel: str, after: str, team: str) -> None:
         if self._config.exempts(channels=await self._names(channel)):
             return
-        found = await self._call("conversations.history", channel=channel, oldest=after, limit=HISTORY)
+        try:
+            found = await self._patiently("conversations.history", channel=channel, oldest=after, limit=HISTORY)
+        except PermanentError as problem:
+            intake.gap(f"the history of channel {channel} could not be read: {problem}")
+            return
         messages = []
         for each in reversed(found.get("messages", ())):
             event = msgspec.convert(each | {"channel": channel, "edited": None}, _Event)

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from chat_moderator.errors import MissingExtraError, PermanentError, SkippedError, TransientError
+from chat_moderator.errors import (
+    ForbiddenError,
+    MissingExtraError,
+    PermanentError,
+    SkippedError,
+    TransientError,
+    UnauthorizedError,
+)
 from chat_moderator.sources.connection import ConnectionConfig
 from chat_moderator.types import Message, Outcome, Record, Verdict
 
@@ -23,20 +30,23 @@ APPS: Final = "https://api.slack.com/apps"
 PATIENCE: Final = 5.0
 """Seconds that a call waits for its turn; whoever would wait longer is told when to come back."""
 
+REFUSED: Final = timedelta(minutes=5)
+"""Before a refused token is tried again."""
+
 BUSY: Final = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable"})
 AWAY: Final = frozenset({"user_not_in_channel"})
 RELEASED: Final = "chat_moderator_release"
 LIMIT: Final = 2900
 """Characters of a section block, with room for a mark that it was cut."""
 
-_MEANINGS: Final = (
-    (
-        {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "org_login_required"},
-        f"Slack refuses the token ({{error}}): copy it anew from {APPS}, OAuth & Permissions",
-    ),
+UNAUTHORIZED: Final = frozenset(
+    {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "org_login_required"}
+)
+REFUSED_TOKEN: Final = f"Slack refuses the token: copy it anew from {APPS}, OAuth & Permissions"
+_FORBIDDEN: Final = (
     (
         {"channel_not_found", "not_in_channel", "is_archived"},
-        "the bot is not{where} ({error}): say /invite @the-bot there",
+        "Slack says that the bot is not{where} ({error}): say /invite @the-bot there",
     ),
     (
         {"cant_delete_message", "compliance_exports_prevent_deletion"},
@@ -44,7 +54,7 @@ _MEANINGS: Final = (
     ),
     (
         {"missing_scope", "not_allowed_token_type", "no_permission"},
-        f"{{method}} needs a scope that the token lacks ({{error}}): {APPS}, OAuth & Permissions; then reinstall",
+        f"Slack's {{method}}{{where}} needs a scope that the token lacks ({{error}}): add it at {APPS}, and reinstall",
     ),
 )
 _LABELS: Final = {Verdict.BLOCK: ("Undo", "Confirm"), Verdict.HOLD: ("Let through", "Keep out")}
@@ -70,12 +80,14 @@ class SlackEnforcer:
         self._session: aiohttp.ClientSession | None = None
         self._clients: dict[str, AsyncWebClient] = {}
         self._not_before: dict[str, float] = {}
+        self._refused_until = {False: 0.0, True: 0.0}  # of the bot's token, of the admin's
 
     async def delete(self, message: Message, *, reason: str) -> None:  # noqa: ARG002 -- Slack takes no reason
         """See `Enforcer.delete`; an admin's token is needed, since a bot deletes its own messages only."""
         if not self._config.user_token:
-            raise PermanentError(
-                f"deleting needs user_token: an admin's token with chat:write ({APPS}, OAuth & Permissions)"
+            raise ForbiddenError(
+                f"deleting on Slack in channel {message.channel} needs user_token: an admin's token with chat:write "
+                f"({APPS}, OAuth & Permissions)"
             )
         with contextlib.suppress(_GoneError):
             await self._call("chat.delete", admin=True, channel=message.channel, ts=message.id)
@@ -137,9 +149,12 @@ class SlackEnforcer:
         """One call of the Web API.
 
         Raises:
-            TransientError: Slack asks to wait, is at fault or cannot be reached.
+            TransientError: Slack asks to wait, refuses the token, is at fault or cannot be reached.
             PermanentError: it refuses.
         """
+        refused = self._refused_until[admin] - time.monotonic()
+        if refused > 0:
+            raise UnauthorizedError(REFUSED_TOKEN, retry_after=timedelta(seconds=refused))
         limit = f"{method} {admin}"
         wait = self._not_before.get(limit, 0.0) - time.monotonic()
         if wait > PATIENCE:
@@ -149,7 +164,10 @@ class SlackEnforcer:
         try:
             answer = await self._client(admin=admin).api_call(method, json=arguments)
         except SlackApiError as problem:
-            raise self._translated(problem, method, limit, str(arguments.get("channel", ""))) from problem
+            translated = self._translated(problem, method, limit, str(arguments.get("channel", "")))
+            if isinstance(translated, UnauthorizedError):
+                self._refused_until[admin] = time.monotonic() + REFUSED.total_seconds()
+            raise translated from problem
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as problem:
             raise TransientError(f"Slack cannot be reached: {type(problem).__name__}") from problem
         found: dict[str, Any] = answer.data  # type: ignore[assignment]  # bytes only for files
@@ -177,6 +195,8 @@ class SlackEnforcer:
             return TransientError("Slack asks to wait", retry_after=timedelta(seconds=seconds))
         if status >= 500 or not error:  # noqa: PLR2004
             return TransientError(f"Slack answered {status} to {method}")
+        if error in UNAUTHORIZED:
+            return UnauthorizedError(REFUSED_TOKEN, retry_after=REFUSED)
         return refusal(error, method, channel)
 
 
@@ -191,8 +211,10 @@ def refusal(error: str, method: str, channel: str) -> PermanentError:
         return _GoneError("the message is gone")
     if error in AWAY:
         return SkippedError("the author is not in the channel any more")
-    meaning = next((text for codes, text in _MEANINGS if error in codes), "Slack refused {method}{where}: {error}")
-    return PermanentError(meaning.format(method=method, where=where, error=error))
+    for codes, text in _FORBIDDEN:
+        if error in codes:
+            return ForbiddenError(text.format(method=method, where=where, error=error))
+    return PermanentError(f"Slack refused {method}{where}: {error}")
 
 
 def alert_of(record: Record) -> tuple[str, Sequence[dict[str, Any]]]:

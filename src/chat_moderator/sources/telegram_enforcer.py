@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chat_moderator.errors import PermanentError, SkippedError, TransientError
+from chat_moderator.errors import ForbiddenError, PermanentError, SkippedError, TransientError, UnauthorizedError
 from chat_moderator.sources.connection import ConnectionConfig
 from chat_moderator.sources.gathering import Gathering
 from chat_moderator.sources.telegram_library import HTTPXRequest, error, telegram
@@ -267,14 +267,15 @@ def translated(  # noqa: PLR0911 -- a table
         case error.RetryAfter():
             return TransientError("Telegram asks to wait", retry_after=_length(problem))
         case error.InvalidToken():
-            return TransientError(REFUSED_TOKEN, retry_after=REFUSED)
+            return UnauthorizedError(REFUSED_TOKEN, retry_after=REFUSED)
         case error.ChatMigrated():
             return _MovedError(str(problem.new_chat_id))
         case error.Conflict():
             return TransientError("another program reads with this bot's token: stop it, or give it a bot of its own")
         case error.Forbidden():
-            return PermanentError(
-                f"the bot is not in chat {chat} ({problem.message}): add it there again, as an administrator"
+            return ForbiddenError(
+                f"Telegram says that the bot is not in chat {chat} ({problem.message}): add it there again, as an "
+                "administrator"
             )
         case error.BadRequest():
             return _refusal(problem.message, chat, right)
@@ -284,11 +285,11 @@ def translated(  # noqa: PLR0911 -- a table
 
 def _refusal(text: str, chat: str, right: str) -> PermanentError:
     if "chat not found" in text.lower():
-        return PermanentError(f"there is no chat {chat} for the bot: add it there, as an administrator")
+        return ForbiddenError(f"Telegram has no chat {chat} for the bot: add it there, as an administrator")
     if "administrator of the chat" in text.lower() or "chat owner" in text.lower():
         return PermanentError(f"Telegram restricts no administrators ({text}, chat {chat})")
     if any(sign in text.lower() for sign in ("can't be deleted", "not enough rights", "admin", "have no rights")):
-        return PermanentError(
+        return ForbiddenError(
             f"Telegram forbids it in chat {chat} ({text}): make the bot an administrator with the right {right!r} "
             "there; what is older than 48 hours may stay even so"
         )

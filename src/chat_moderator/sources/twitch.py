@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from chat_moderator.errors import ConfigError, PermanentError, RefusedError, TransientError
+from chat_moderator.errors import ConfigError, PermanentError, RefusedError, TransientError, UnauthorizedError
 from chat_moderator.protocols import Intake
 from chat_moderator.sources.commands import commanded
 from chat_moderator.sources.twitch_api import BOT_SCOPE, REFUSED_TOKEN, RefusalError, TwitchConfig
@@ -75,10 +75,8 @@ class Twitch(TwitchEnforcer):
                 await self._be_called(intake)
             else:
                 await self._listen(intake)
-        except TransientError as problem:
-            if str(problem) == REFUSED_TOKEN:
-                raise PermanentError(REFUSED_TOKEN) from problem
-            raise
+        except UnauthorizedError as problem:
+            raise PermanentError(REFUSED_TOKEN) from problem
 
     async def receive(self, call: WebhookCall, intake: Intake) -> WebhookAnswer:
         """See `WebhookSource.receive`: events, the challenge of a new subscription, and revocations."""

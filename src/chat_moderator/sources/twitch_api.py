@@ -7,7 +7,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
-from chat_moderator.errors import MissingExtraError, PermanentError, TransientError
+from chat_moderator.errors import MissingExtraError, PermanentError, TransientError, UnauthorizedError
 from chat_moderator.sources.connection import ConnectionConfig
 
 try:
@@ -174,7 +174,7 @@ class TwitchApi:
     async def _grant(self, given: Mapping[str, str]) -> dict[str, Any]:
         wait = self._refused_until - time.monotonic()
         if wait > 0:
-            raise TransientError(REFUSED_TOKEN, retry_after=timedelta(seconds=wait))
+            raise UnauthorizedError(REFUSED_TOKEN, retry_after=timedelta(seconds=wait))
         fields = {"client_id": self._config.client_id, "client_secret": self._config.client_secret, **given}
         try:
             async with self.session.post(f"{self._config.id_api}/token", data=fields) as response:
@@ -182,7 +182,7 @@ class TwitchApi:
                     raise TransientError(f"Twitch answered {response.status}")
                 if response.status >= HTTPStatus.BAD_REQUEST:
                     self._refused_until = time.monotonic() + REFUSED.total_seconds()
-                    raise TransientError(REFUSED_TOKEN, retry_after=REFUSED)
+                    raise UnauthorizedError(REFUSED_TOKEN, retry_after=REFUSED)
                 return await _read(response)
         except (aiohttp.ClientError, OSError) as problem:
             raise TransientError(f"Twitch cannot be reached: {type(problem).__name__}") from problem
@@ -200,7 +200,7 @@ class TwitchApi:
             except (aiohttp.ClientError, OSError) as problem:
                 raise TransientError(f"Twitch cannot be reached: {type(problem).__name__}") from problem
             await self._renewed(token, app=False)
-        raise TransientError(REFUSED_TOKEN, retry_after=REFUSED)
+        raise UnauthorizedError(REFUSED_TOKEN, retry_after=REFUSED)
 
 
 async def _read(response: aiohttp.ClientResponse) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final
 from uuid import UUID
 
-from chat_moderator.errors import PermanentError, SkippedError
+from chat_moderator.errors import ForbiddenError, PermanentError, SkippedError
 from chat_moderator.sources.twitch_api import RefusalError, TwitchApi, TwitchConfig
 from chat_moderator.types import HELD, Message, Outcome, Record, now
 
@@ -186,7 +186,7 @@ def _uuid(identifier: str) -> UUID:
 def _told(problem: RefusalError, channel: str) -> PermanentError:
     """A refusal, with its cure."""
     if problem.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return PermanentError(
+        return ForbiddenError(
             f"Twitch forbids it in channel {channel} ({problem.text}): the bot's account has to be a moderator there "
             "(/mod in its chat), and its token needs the scope for it"
         )

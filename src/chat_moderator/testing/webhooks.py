@@ -15,7 +15,7 @@ class WebhookCase(Protocol):
 
     Attributes:
         signature: the name of the header that carries the signature or the secret, in lower case.
-        time: the name of the header with the signed Unix seconds; empty where the platform sends none.
+        time: the name of the header with the signed time; empty where the platform sends none.
         settings: of the connection, besides those of `Platform`: the keys that the signatures are checked with.
         signs: whether the signature depends on the body; a shared secret does not.
     """
@@ -94,7 +94,7 @@ def _times(case: WebhookCase, body: bytes, good: dict[str, str], at: datetime) -
     yield Vector("no timestamp", {key: value for key, value in good.items() if key != name}, body)
     for label, value in {
         "empty": "",
-        "one second earlier": str(int(timestamp) - 1),
+        "one second earlier": case.headers(body, at - timedelta(seconds=1))[name],
         "with a fraction": f"{timestamp}.0",
         "with a sign": f"+{timestamp}",
         "negative": f"-{timestamp}",
@@ -133,6 +133,11 @@ def _again(body: bytes) -> bytes:
         return body.replace(b"%22", b"%22%20")
 
 
+def _start(signature: str) -> int:
+    """Where the digits of a signature begin, behind its version."""
+    return max(signature[:8].find("="), signature[:8].find(",")) + 1
+
+
 _CHANGES: Final[dict[str, Callable[[str], str]]] = {
     "empty": lambda _: "",
     "cut": lambda text: text[:-1],
@@ -141,7 +146,7 @@ _CHANGES: Final[dict[str, Callable[[str], str]]] = {
     "twice": lambda text: text * 2,
     "backwards": lambda text: text[::-1],
     "last digit": lambda text: text[:-1] + ("0" if text[-1] != "0" else "1"),
-    "zeros": lambda text: text[: text.find("=") + 1] + "0" * (len(text) - text.find("=") - 1),
+    "zeros": lambda text: text[: _start(text)] + "0" * (len(text) - _start(text)),
     "another version": lambda text: f"v9={text.rpartition('=')[2]}",
     "a list": lambda text: f"{text},{text}",
     "beyond ASCII": lambda text: "\u00ff" + text[1:],
