@@ -15,7 +15,7 @@ from chat_moderator.errors import ConfigError
 from chat_moderator.types import LABELS
 
 CORPUS: Final = Path(__file__).parent / "corpus"
-HELD_OUT_WRITERS: Final = frozenset({"w09", "w16", "w20", "w26", "w27"})
+HELD_OUT_WRITERS: Final = frozenset({"w09", "w16", "w20", "w26"})
 
 DIAGNOSTIC: Final = ("hatecheck_dev", "mhc_dev", "identity_madlibs")
 """Never trained on, nor calibrated on."""
