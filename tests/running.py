@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-READY = 30.0
+READY = 90.0
 
 
 def free_port() -> int:
@@ -52,7 +52,7 @@ class Running:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        return self.process.wait(60)
 
     def address(self, text: str) -> str:
         """The text with the documented address replaced by this server's."""

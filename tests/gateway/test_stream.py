@@ -23,7 +23,7 @@ async def decisions(connection: ClientConnection, count: int) -> list[str]:
 
 
 async def closed_with(connection: ClientConnection) -> int:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         with contextlib.suppress(ConnectionClosed):
             async for _ in connection:
                 pass  # what was on its way
