@@ -52,7 +52,7 @@ class Running:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        return self.process.wait(60)
 
     def address(self, text: str) -> str:
         """The text with the documented address replaced by this server's."""

@@ -22,7 +22,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE = 15_000
+PATIENCE = 30_000
 """Milliseconds for what a person would see at once, on a machine that is busy otherwise."""
 
 SETTINGS = """

@@ -16,6 +16,9 @@ from tests.browser.windows import Window
 from tests.running import Running, free_port, serving
 
 MakeWindow = Callable[..., Window]
+PATIENCE = 120_000
+"""Milliseconds for what a moderator's start, or a client's next try to connect, comes before."""
+
 INSULT = "nobody likes you, you pathetic idiot"
 
 
@@ -164,7 +167,7 @@ async ([moderator, tickets]) => {
   window.heard = [];
   window.client = connect(moderator, {
     token: async () => (await (await fetch("/ticket", { method: "POST" })).json()).ticket,
-    deadline: 30_000,
+    deadline: 60_000,
     onDecision: ({ id, action, client }) => heard.push([id, action, client.split("/")[1]]),
   });
   const answers = await Promise.all(["good game", tickets].map((text, at) => client.moderate({ id: `${at}`, text })));
@@ -182,7 +185,7 @@ def test_a_page_asks_before_it_shows_and_retracts_what_was_shown_without_holding
     policy = f"default-src 'none'; script-src {site.moderator} 'unsafe-eval'; connect-src 'self' {connected}"
     ada.page.goto(site.page("/client", "<h1>A site</h1>", policy))
     assert ada.page.evaluate(CLIENT, [site.moderator, INSULT]) == ["allow", "block"]
-    ada.page.wait_for_function("() => heard.length === 3")
+    ada.page.wait_for_function("() => heard.length === 3", timeout=PATIENCE)
     assert ada.page.evaluate("heard")[2] == ["shown", "block", "u-17"]
     ada.page.evaluate("client.close()")
 
@@ -199,13 +202,13 @@ def test_a_page_goes_on_when_its_moderator_is_restarted(window: MakeWindow, tmp_
             ada = window()
             ada.page.goto(own.page("/client", "<h1>A site</h1>", "script-src * 'unsafe-eval'"))
             ada.page.evaluate(CLIENT, [own.moderator, INSULT])
-            ada.page.wait_for_function("() => heard.length === 3")
+            ada.page.wait_for_function("() => heard.length === 3", timeout=PATIENCE)
             running.kill()
             for number in range(5):
                 ada.page.evaluate("id => client.send({ id, text: 'good game' })", f"while down {number}")
             running = Running(tmp_path, running.port, "--config", str(config))
             running.wait_until_ready()
-            ada.page.wait_for_function("() => heard.length >= 8", timeout=60_000)
+            ada.page.wait_for_function("() => heard.length >= 8", timeout=PATIENCE)
             assert [each[0] for each in ada.page.evaluate("heard")[3:]] == [f"while down {at}" for at in range(5)]
             ada.page.evaluate("client.close()")
         finally:

@@ -45,7 +45,7 @@ class Peer:
         """The decision; raises `Refused`."""
         raise NotImplementedError
 
-    async def until(self, true: Callable[[], bool], *, patience: float = 90) -> None:
+    async def until(self, true: Callable[[], bool], *, patience: float = 120) -> None:
         async with asyncio.timeout(patience), self._happened:
             await self._happened.wait_for(true)
 
@@ -106,7 +106,7 @@ class NodePeer(Peer):
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._asked.append(future)
         await self._command(number=len(self._asked) - 1, moderate=message)
-        return await asyncio.wait_for(future, 90)
+        return await asyncio.wait_for(future, 120)
 
     async def listen(self) -> None:
         assert self._process.stdout is not None
@@ -136,12 +136,12 @@ class NodePeer(Peer):
 
 class MakePeer(Protocol):
     def __call__(
-        self, url: str, *, token: str = "", deadline: float = 30.0, on_failure: str = "hold"
+        self, url: str, *, token: str = "", deadline: float = 60.0, on_failure: str = "hold"
     ) -> contextlib.AbstractAsyncContextManager[Peer]: ...
 
 
 @contextlib.asynccontextmanager
-async def python(url: str, *, token: str = "", deadline: float = 30.0, on_failure: str = "hold") -> AsyncIterator[Peer]:
+async def python(url: str, *, token: str = "", deadline: float = 60.0, on_failure: str = "hold") -> AsyncIterator[Peer]:
     peer = PythonPeer()
     peer.client = Client(
         url,
@@ -160,7 +160,7 @@ def node(file: str) -> MakePeer:
 
     @contextlib.asynccontextmanager
     async def made(
-        url: str, *, token: str = "", deadline: float = 30.0, on_failure: str = "hold"
+        url: str, *, token: str = "", deadline: float = 60.0, on_failure: str = "hold"
     ) -> AsyncIterator[Peer]:
         options = {"token": token, "deadline": 1000 * deadline, "onFailure": on_failure}
         process = await asyncio.create_subprocess_exec(

@@ -183,8 +183,10 @@ async def test_past_the_quota_messages_wait_and_the_verdict_on_failure_stands(
 ) -> None:
     await gateway.app.store.execute(LimitKey(id=gateway.ids[Role.CLIENT], limits=KeyLimits(quota=1)))
     gateway.server.services.keys.forget()
-    async with connect(gateway.url, token=gateway.tokens[Role.CLIENT], deadline=2.0) as peer:
+    token = gateway.tokens[Role.CLIENT]
+    async with connect(gateway.url, token=token) as peer:
         assert (await peer.moderate(message("1")))["rule"] == "default"
+    async with connect(gateway.url, token=token, deadline=1.0) as peer:
         assert (await peer.moderate(message("2")))["rule"] == "on_failure: no verdict in time"
 
 

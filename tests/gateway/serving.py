@@ -78,7 +78,7 @@ async def gateway_on(directory: Path, settings: Settings | None = None) -> Async
 
 async def receive(connection: ClientConnection, *kinds: str) -> dict[str, Any]:
     """The next frame of one of the kinds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         while True:
             frame: dict[str, Any] = msgspec.json.decode(await connection.recv())
             if frame["type"] in kinds:

@@ -1,13 +1,17 @@
 import asyncio
 import contextlib
+from pathlib import Path
 
+import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from chat_moderator.config import Settings
 from chat_moderator.gateway import stream
 from chat_moderator.types import Role
-from tests.gateway.serving import Gateway, message, receive, send
+from tests.gateway.serving import Gateway, gateway_on, message, receive, send
+from tests.servers.postgres import PostgresServer
 
 
 async def decisions(connection: ClientConnection, count: int) -> list[str]:
@@ -19,7 +23,7 @@ async def decisions(connection: ClientConnection, count: int) -> list[str]:
 
 
 async def closed_with(connection: ClientConnection) -> int:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         with contextlib.suppress(ConnectionClosed):
             async for _ in connection:
                 pass  # what was on its way
@@ -90,6 +94,32 @@ async def test_what_a_moderator_says_later_comes_once_after_its_decision_also_to
     assert others.json()["changes"] == []
     everyone = await keyed.http.get("/v1/decisions?changed=0&client=*", headers=keyed.bearer(Role.ADMIN))
     assert len(everyone.json()["changes"]) == 1
+
+
+async def test_with_postgres_a_moderators_word_at_one_server_comes_to_a_client_at_another(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    shared = {"type": "postgres"} | msgspec.structs.asdict(postgres.settings())
+    settings = Settings(store=shared)
+    async with gateway_on(tmp_path / "one", settings) as one, gateway_on(tmp_path / "two", settings) as two:
+        async with one.connect("/v1/stream") as client:
+            start = await receive(client, "ready")
+            await send(client, {"type": "messages", "messages": [message("1", "odd")]})
+            frame = await receive(client, "decisions")
+            assert [(each["id"], each["action"]) for each in frame["decisions"]] == [("1", "hold")]
+            answer = await two.post(f"/v1/reviews/{frame['decisions'][0]['seq']}", {"verdict": "approve"})
+            assert answer.status_code == 200
+            told = await receive(client, "decisions")
+            assert told["decisions"] == []
+            assert [(each["id"], each["action"]) for each in told["changes"]] == [("1", "allow")]
+        for gateway in (one, two):
+            path = f"/v1/stream?after={start['next']}&changed={start['changed']}"
+            async with gateway.connect(path) as client:
+                again = await receive(client, "decisions")
+                assert [each["action"] for each in again["decisions"]] == ["hold"]
+                assert again["changes"] == told["changes"]
+            page = (await gateway.http.get("/v1/decisions", params={"after": again["next"], "changed": 0})).json()
+            assert (page["decisions"], page["changes"]) == ([], told["changes"])
 
 
 async def test_a_client_gets_no_other_clients_decisions(keyed: Gateway) -> None:

@@ -13,13 +13,16 @@ import pytest
 from chat_moderator.errors import ChatModeratorError, ConfigError, StaleLeaseError, TransientError
 from chat_moderator.moderator.lease import ConnectionLease
 from chat_moderator.store.audit import Append, LastSeq, RecordsAfter
+from chat_moderator.store.changes import LastChange, ReadFeed
 from chat_moderator.store.divided import SHARED
 from chat_moderator.store.outbox import DueIntentions, NextDue, StartIntention
 from chat_moderator.store.postgres import COMMANDS, QUERIES, Config, PostgresStore
 from chat_moderator.store.postgres_audit import STAGED, append
+from chat_moderator.store.postgres_changes import add_change
 from chat_moderator.store.postgres_context import PostgresContext
 from chat_moderator.store.postgres_migrations import MIGRATIONS, migrate
 from chat_moderator.store.retention import Compact, EraseAuthor, Forget
+from chat_moderator.store.reviews import ResolveReview, ReviewState
 from chat_moderator.store.stored_audit import StoredAudit
 from chat_moderator.testing.factories import make_message, make_record
 from chat_moderator.types import Author, Verdict, now
@@ -79,6 +82,21 @@ async def test_a_backslash_before_what_looks_like_a_nul_stays(store: PostgresSto
     assert record.message.text == record.message.id == text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
+async def test_the_first_schema_is_brought_up_to_date_with_what_it_holds(postgres: PostgresServer) -> None:
+    settings = postgres.settings()
+    connection = await asyncpg.connect(postgres.url(), server_settings={"search_path": settings.schema})
+    await migrate(connection, settings.schema, MIGRATIONS[:1])
+    await connection.execute(STAGED)
+    held = (make_record(verdict=Verdict.HOLD),)
+    async with connection.transaction():
+        (seq,) = await append(PostgresContext(connection, now()), Append(records=held))
+    await connection.close()
+    async with aclosing(PostgresStore(settings)) as store:
+        await store.execute(ResolveReview(id=seq, state=ReviewState.APPROVED, reviewer="mod"))
+        page = await store.ask(ReadFeed(after=0, changed=0, limit=9))
+        assert [(each.seq, each.decision.verdict) for each in page.changes] == [(seq, Verdict.ALLOW)]
+
+
 async def test_an_older_schema_is_brought_up_to_date(postgres: PostgresServer) -> None:
     settings = postgres.settings()
     async with aclosing(PostgresStore(settings)) as store:
@@ -93,7 +111,7 @@ async def test_an_older_schema_is_brought_up_to_date(postgres: PostgresServer) -
     assert await migrate(connection, settings.schema, newer) == len(newer)
     await connection.close()
     async with aclosing(PostgresStore(settings)) as store:
-        with pytest.raises(ConfigError, match=r"store\.url: .* schema 2, this version knows up to 1: use the newer"):
+        with pytest.raises(ConfigError, match=r"store\.url: .* schema 3, this version knows up to 2: use the newer"):
             await store.ask(LastSeq())
 
 
@@ -105,7 +123,10 @@ async def test_processes_that_start_at_once_migrate_once(postgres: PostgresServe
     assert [(process.returncode, errors) for process, (_, errors) in zip(processes, ended, strict=True)] == [
         (0, b"")
     ] * 3
-    assert tuple(await row(postgres, settings.schema, "SELECT count(*), max(version) FROM schema_version")) == (1, 1)
+    assert tuple(await row(postgres, settings.schema, "SELECT count(*), max(version) FROM schema_version")) == (
+        1,
+        len(MIGRATIONS),
+    )
 
 
 async def refused(settings: Config) -> ChatModeratorError:
@@ -157,6 +178,14 @@ async def test_a_role_that_may_not_make_schemas_uses_one_made_for_it(postgres: P
         assert await store.execute(Append(records=(make_record(),))) == [1]
 
 
+async def waits(task: "asyncio.Task[Any]", slow: asyncpg.Connection) -> None:
+    """Until the task waits for what a slow transaction has."""
+    async with asyncio.timeout(PATIENCE):
+        while not await slow.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            assert not task.done()
+            await asyncio.sleep(0.01)
+
+
 async def test_who_reads_on_misses_nothing_that_commits_later(postgres: PostgresServer) -> None:
     """While an append that has its number is not committed, no later one is either."""
     settings = postgres.settings()
@@ -168,17 +197,33 @@ async def test_who_reads_on_misses_nothing_that_commits_later(postgres: Postgres
         await transaction.start()
         assert await append(PostgresContext(slow, now()), Append(records=(make_record(),))) == [1]
         later = asyncio.create_task(store.execute(Append(records=(make_record(),))))
-        async with asyncio.timeout(PATIENCE):
-            while not await slow.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                assert not later.done()
-                await asyncio.sleep(0.01)
+        await waits(later, slow)
         assert await store.ask(LastSeq()) == 0
         await transaction.commit()
         await slow.close()
         assert await later == [2]
 
 
-async def test_others_hear_of_an_append(postgres: PostgresServer) -> None:
+async def test_who_reads_changes_misses_none_that_commits_later(postgres: PostgresServer) -> None:
+    """While a change that has its number is not committed, no later one is either."""
+    settings = postgres.settings()
+    async with aclosing(PostgresStore(settings)) as store:
+        first, second = await store.execute(Append(records=(make_record(verdict=Verdict.HOLD),) * 2))
+        slow = await asyncpg.connect(postgres.url(), server_settings={"search_path": settings.schema})
+        transaction = slow.transaction()
+        await transaction.start()
+        await add_change(PostgresContext(slow, now()), first, "test", Verdict.ALLOW, "review: approved")
+        later = asyncio.create_task(store.execute(ResolveReview(id=second, state=ReviewState.APPROVED, reviewer="mod")))
+        await waits(later, slow)
+        assert await store.ask(LastChange()) == 0
+        await transaction.commit()
+        await slow.close()
+        await later
+        page = await store.ask(ReadFeed(after=second, changed=0, limit=9))
+        assert [each.seq for each in page.changes] == [first, second]
+
+
+async def test_others_hear_of_appends_and_changes(postgres: PostgresServer) -> None:
     settings = postgres.settings()
     heard: asyncio.Queue[bool] = asyncio.Queue()
     async with aclosing(PostgresStore(settings)) as listener, aclosing(PostgresStore(settings)) as writer:
@@ -189,6 +234,10 @@ async def test_others_hear_of_an_append(postgres: PostgresServer) -> None:
             await writer.execute(Append(records=(make_record(),)))
             assert not await heard.get()
             await writer.execute(Append(records=(make_record(verdict=Verdict.BLOCK, actions=("delete",)),)))
+            assert await heard.get()
+            (held,) = await writer.execute(Append(records=(make_record(verdict=Verdict.HOLD),)))
+            assert not await heard.get()
+            await writer.execute(ResolveReview(id=held, state=ReviewState.APPROVED, reviewer="mod"))
             assert await heard.get()
         listening.cancel()
 

@@ -8,6 +8,8 @@ const FIRST_DELAY = 500; // milliseconds until the first try to connect again; d
 const LONGEST_DELAY = 15000;
 const SILENCE = 10000; // milliseconds without an answer, after which a connection counts as dead
 
+const later = setTimeout; // by a name that minifies
+
 /** What a message is known by; NUL stands in no name. */
 const keyOf = ({ id, revision = 0, platform = "api", channel = "" }) => [id, revision, platform, channel].join("\0");
 
@@ -47,7 +49,7 @@ export function connect(
       if (one.over === socket) continue;
       one.over = socket;
       socket.send(one.frame);
-      watch ||= setTimeout(retry, SILENCE);
+      watch ||= later(retry, SILENCE);
     }
   };
 
@@ -69,7 +71,7 @@ export function connect(
     if (status && one) {
       if (wait) {
         one.over = 0;
-        pause ||= setTimeout(() => flush((pause = 0)), Math.min(wait * 1000 + PAUSE, LONGEST_PAUSE));
+        pause ||= later(() => flush((pause = 0)), Math.min(wait * 1000 + PAUSE, LONGEST_PAUSE));
       } else {
         unsent.delete(ref);
         refuse(one, frame);
@@ -85,14 +87,14 @@ export function connect(
     [timer, watch, pause].map(clearTimeout);
     ready = watch = pause = 0;
     if (socket) {
-      socket.onclose = socket.onmessage = null;
+      socket.onclose = socket.onerror = socket.onmessage = null;
       socket.close();
     }
   };
 
   const retry = () => {
     hangUp();
-    timer = setTimeout(open, Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** tries++) * (1 - Math.random() / 2));
+    timer = later(open, Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** tries++) * (1 - Math.random() / 2));
   };
 
   const open = async () => {
@@ -102,8 +104,8 @@ export function connect(
       socket = new WebSocket(url.replace(/^http(.*?)\/?$/, "ws$1/v1/stream?") + place);
       socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token: secret }));
       socket.onmessage = ({ data }) => hear(JSON.parse(data));
-      socket.onclose = retry;
-      watch = setTimeout(retry, SILENCE);
+      socket.onclose = socket.onerror = retry; // Node 20 tells of a connection that was refused by an error alone
+      watch = later(retry, SILENCE);
     } catch (problem) {
       onError?.(problem);
       retry();
@@ -131,7 +133,7 @@ export function connect(
       one.promise ??= new Promise((resolve, reject) => {
         Object.assign(one, { resolve, reject });
         asked.set(key, one);
-        setTimeout(() => {
+        later(() => {
           resolve({ ...message, action: onFailure, rule: "on_failure: no verdict in time", degraded: true });
           if (asked.get(key) === one) asked.delete(key);
         }, deadline).unref?.(); // alone, it keeps no program from ending

@@ -155,8 +155,9 @@ class Connection:
 
     async def _place(self, query: StreamQuery) -> tuple[int, int]:
         store = self._services.app.store
-        after = await store.ask(LastSeq()) if query.after is None else query.after
+        # In this order: a decision made in between is then still to come, and what was changed of it as well.
         changed = await store.ask(LastChange()) if query.changed is None else query.changed
+        after = await store.ask(LastSeq()) if query.after is None else query.after
         return after, changed
 
     async def _take(self, caller: Caller) -> None:

@@ -1,6 +1,8 @@
 """What moderators changed: later verdicts on what was decided, in the order in which they were given."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -50,18 +52,21 @@ class ReadFeed(Query[FeedPage], frozen=True):
     def answer(self, context: Context) -> FeedPage:
         last = LastSeq().answer(context)
         records = RecordsAfter(seq=self.after, limit=self.limit, client=self.client).answer(context)
+        after = self.place(records, last)
+        changes = [] if self.changed is None else _changes(context, self.changed, self.client, self.limit)
+        return self.page(records, changes, after)
+
+    def place(self, records: Sequence[Record], last: int) -> int:
+        """Up to where these records have read, where `last` was the newest place before they were looked for."""
         # A page that is not full has passed over all that other clients have up to the last place.
         full = len(records) == self.limit
-        after = records[-1].seq if full else max(self.after, last, *(record.seq for record in records))
-        if self.changed is None:
-            return FeedPage(records, [], after, 0)
-        changed, changes = self.changed, []
-        for change in _changes(context, self.changed, self.client, self.limit):
-            if change.record.seq > after:
-                break
-            changed = change.id
-            changes.append(change.record)
-        return FeedPage(records, changes, after, changed)
+        return records[-1].seq if full else max(self.after, last, *(record.seq for record in records))
+
+    def page(self, records: list[Record], changes: Sequence[Change], after: int) -> FeedPage:
+        """The page: those of the changes, in their order, that need not wait for a decision after `after`."""
+        known = list(takewhile(lambda change: change.record.seq <= after, changes))
+        changed = known[-1].id if known else self.changed or 0
+        return FeedPage(records, [change.record for change in known], after, changed)
 
 
 def add_change(context: Context, seq: int, client: str, verdict: Verdict, rule: str) -> None:
@@ -73,17 +78,18 @@ def add_change(context: Context, seq: int, client: str, verdict: Verdict, rule: 
     context.appended = True
 
 
+def changed(record: Record, at: datetime, verdict: str, rule: str) -> Record:
+    """The record with a later verdict, as of then."""
+    decision = replace(record.decision, verdict=Verdict(verdict), rule=rule)
+    return replace(record, decision=decision, decided_at=at)
+
+
 def _changes(context: Context, after: int, client: str | None, limit: int) -> list[Change]:
     whose = "" if client is None else "AND client = ?3"
     sql = f"SELECT id, seq, at, verdict, rule FROM changes WHERE id > ?1 {whose} ORDER BY id LIMIT ?2"
     rows = list(context.connection.execute(sql, (after, limit) if client is None else (after, limit, client)))
     return [
-        Change(identifier, _changed(record, at, verdict, rule))
+        Change(identifier, changed(record, datetime.fromtimestamp(at, UTC), verdict, rule))
         for identifier, seq, at, verdict, rule in rows
         if (record := find(context, seq)) is not None
     ]
-
-
-def _changed(record: Record, at: float, verdict: str, rule: str) -> Record:
-    decision = replace(record.decision, verdict=Verdict(verdict), rule=rule)
-    return replace(record, decision=decision, decided_at=datetime.fromtimestamp(at, UTC))

@@ -213,7 +213,7 @@ class Database:
         return query.answer(Context(connection, self._clock().timestamp(), Memory(self._memory.counts)))
 
     def on_append(self, listener: Callable[[bool], None]) -> None:
-        """Calls `listener` on the writer's thread after each commit of decisions; true: with actions to perform."""
+        """Calls `listener` on the writer's thread after each commit to the feed; true: with actions to perform."""
         self._listeners.append(listener)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from typing import Final, TypeVar
 
 from chat_moderator.store.audit import Append, AppendNew, AppendOnce, FindByKey, FindRecord, LastSeq, RecordsAfter
 from chat_moderator.store.bookmarks import Bookmark, KeepBookmark
+from chat_moderator.store.changes import LastChange, ReadFeed
 from chat_moderator.store.database import Command, Query, Store
 from chat_moderator.store.outbox import (
     DueIntentions,
@@ -22,6 +23,7 @@ SHARED: Final = frozenset(
     {
         *(Append, AppendNew, AppendOnce, FindByKey, FindRecord, LastSeq, RecordsAfter),
         *(Bookmark, KeepBookmark),
+        *(LastChange, ReadFeed),
         *(DueIntentions, EndIntention, NextDue, OutboxDepth, PostponeIntention, StartIntention),
         *(ListReviews, ResolveReview),
     }
@@ -30,7 +32,7 @@ SHARED: Final = frozenset(
 
 
 class DividedStore:
-    """Implements `Store`: audit, outbox, reviews and bookmarks are shared, all else is local.
+    """Implements `Store`: audit, changes, outbox, reviews and bookmarks are shared, all else is local.
 
     What forgets does so in both.
     """

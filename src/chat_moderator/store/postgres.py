@@ -12,8 +12,9 @@ from msgspec import Meta
 
 from chat_moderator.errors import ChatModeratorError, ConfigError, TransientError
 from chat_moderator.protocols import Clock
-from chat_moderator.store import audit, bookmarks, outbox, retention, reviews
+from chat_moderator.store import audit, bookmarks, changes, outbox, retention, reviews
 from chat_moderator.store import postgres_audit as pg_audit
+from chat_moderator.store import postgres_changes as pg_changes
 from chat_moderator.store import postgres_outbox as pg_outbox
 from chat_moderator.store import postgres_retention as pg_retention
 from chat_moderator.store import postgres_reviews as pg_reviews
@@ -106,7 +107,7 @@ class PostgresStore:
         await self._transact(lambda context: pg_outbox.free_lease(context, name, holder))
 
     def on_append(self, listener: Callable[[bool], None]) -> None:
-        """Calls `listener` after commits of decisions by any process, while `listen` runs; true: with actions."""
+        """Calls `listener` after commits to the feed by any process, while `listen` runs; true: with actions."""
         self._listeners.append(listener)
 
     async def listen(self) -> None:
@@ -264,6 +265,8 @@ QUERIES: Final = MappingProxyType[type[Any], Handler](
         audit.LastSeq: pg_audit.last_seq,
         audit.RecordsAfter: pg_audit.records_after,
         bookmarks.Bookmark: pg_audit.bookmark,
+        changes.LastChange: pg_changes.last_change,
+        changes.ReadFeed: pg_changes.read_feed,
         outbox.DueIntentions: pg_outbox.due_intentions,
         outbox.NextDue: pg_outbox.next_due,
         outbox.OutboxDepth: pg_outbox.outbox_depth,

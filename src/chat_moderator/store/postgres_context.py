@@ -23,7 +23,7 @@ class PostgresContext:
     Attributes:
         connection: of asyncpg.
         at: the time, in UTC.
-        appended: set by what appends decisions, so that whoever listens is told with the commit.
+        appended: set by what appends decisions or changes them, so that whoever listens is told with the commit.
         intended: set by what intends actions.
     """
 

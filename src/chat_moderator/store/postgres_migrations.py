@@ -89,6 +89,19 @@ MIGRATIONS: Final = (
         until timestamptz NOT NULL  -- by this server's clock
     );
     """,
+    # 2: what moderators changed, in an order of its own, so that whoever follows decisions hears of it.
+    """
+    CREATE TABLE changes (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        seq bigint NOT NULL REFERENCES decisions ON DELETE CASCADE,
+        at timestamptz NOT NULL,
+        client text NOT NULL,
+        verdict text NOT NULL,      -- from now on
+        rule text NOT NULL
+    );
+    CREATE INDEX changes_client ON changes (client, id);
+    CREATE INDEX changes_seq ON changes (seq);
+    """,
 )
 
 

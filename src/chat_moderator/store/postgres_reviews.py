@@ -5,6 +5,7 @@ from typing import Any
 
 from chat_moderator.errors import NotFoundError
 from chat_moderator.store.postgres_audit import find_all
+from chat_moderator.store.postgres_changes import add_change
 from chat_moderator.store.postgres_context import PostgresContext, storable
 from chat_moderator.store.reviews import FOLLOWS, AlreadyResolvedError, ListReviews, ResolveReview, Review, ReviewState
 
@@ -45,11 +46,13 @@ async def resolve_review(context: PostgresContext, command: ResolveReview) -> Re
     )
     follows = FOLLOWS.get((known.record.decision.verdict, command.state))
     if follows is not None:
-        action, _ = follows
+        action, verdict = follows
+        client = known.record.message.client
+        await add_change(context, command.id, client, verdict, f"review: {command.state.value}")
         await connection.execute(
             "INSERT INTO outbox (seq, client, action, due) VALUES ($1, $2, $3, $4)",
             command.id,
-            storable(known.record.message.client),
+            storable(client),
             action,
             context.at,
         )

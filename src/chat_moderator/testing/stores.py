@@ -11,6 +11,7 @@ import pytest
 from chat_moderator.errors import ConflictError, NotFoundError
 from chat_moderator.store.audit import Append, AppendOnce, FindByKey, FindRecord, LastSeq, RecordsAfter
 from chat_moderator.store.bookmarks import Bookmark, KeepBookmark
+from chat_moderator.store.changes import LastChange, ReadFeed
 from chat_moderator.store.database import Store, digest_of
 from chat_moderator.store.outbox import (
     DueIntentions,
@@ -141,6 +142,79 @@ async def takes_back_what_was_blocked(store: Store, clock: FakeClock) -> None:
         await store.execute(ResolveReview(id=allowed, state=ReviewState.APPROVED, reviewer="mod"))
 
 
+async def tells_a_change_after_its_decision(store: Store, clock: FakeClock) -> None:
+    """A moderator's later word is the whole record with a new verdict, and comes no sooner than what it changes."""
+    held = tuple(make_record(verdict=Verdict.HOLD) for _ in range(2))
+    first, second = await store.execute(Append(records=held))
+    clock.advance(60)
+    await store.execute(ResolveReview(id=second, state=ReviewState.APPROVED, reviewer="mod"))
+    await store.execute(ResolveReview(id=first, state=ReviewState.DENIED, reviewer="mod"))
+    pages = [await store.ask(ReadFeed(after=0, changed=0, limit=1))]
+    for _ in range(3):
+        pages.append(await store.ask(ReadFeed(after=pages[-1].after, changed=pages[-1].changed, limit=1)))
+    assert [[each.seq for each in page.records] for page in pages] == [[first], [second], [], []]
+    assert [[each.seq for each in page.changes] for page in pages] == [[], [second], [first], []]
+    assert (pages[3].after, pages[3].changed) == (second, await store.ask(LastChange()))
+    assert [each.decision.verdict for page in pages for each in page.records] == [Verdict.HOLD] * 2
+    (approved,), (denied,) = pages[1].changes, pages[2].changes
+    for change, before, verdict, rule in (
+        (approved, held[1], Verdict.ALLOW, "review: approved"),
+        (denied, held[0], Verdict.BLOCK, "review: denied"),
+    ):
+        decision = msgspec.structs.replace(before.decision, verdict=verdict, rule=rule)
+        assert change == msgspec.structs.replace(before, seq=change.seq, decision=decision, decided_at=clock())
+    without = await store.ask(ReadFeed(after=0, changed=None, limit=9))
+    assert (len(without.records), without.changes) == (2, [])
+
+
+async def tells_changes_from_a_place_on(store: Store, clock: FakeClock) -> None:
+    """Who was away is told what was changed meanwhile, once, in the order in which it was said."""
+    held = tuple(make_record(verdict=Verdict.HOLD) for _ in range(3))
+    blocked = make_record(verdict=Verdict.BLOCK)
+    *places, right = await store.execute(Append(records=(*held, blocked)))
+    seen = await store.ask(LastChange())
+    assert seen == 0
+    for seq in (places[2], places[0], places[0], places[1]):  # saying the same again changes nothing
+        await store.execute(ResolveReview(id=seq, state=ReviewState.APPROVED, reviewer="mod"))
+    await store.execute(ResolveReview(id=right, state=ReviewState.DENIED, reviewer="mod"))  # nor that it was right
+    found = []
+    while (page := await store.ask(ReadFeed(after=right, changed=seen, limit=2))).changes:
+        assert page.changed > seen
+        seen = page.changed
+        found += [each.seq for each in page.changes]
+    assert found == [places[2], places[0], places[1]]
+    assert (page.records, page.after, page.changed) == ([], right, await store.ask(LastChange()))
+
+
+async def shows_a_client_its_own_changes(store: Store, clock: FakeClock) -> None:
+    """A client follows its own decisions and changes, past those of others."""
+    records = tuple(make_record(make_message(client=name), Verdict.HOLD) for name in "abab")
+    places = await store.execute(Append(records=records))
+    for seq in places[:3]:
+        await store.execute(ResolveReview(id=seq, state=ReviewState.APPROVED, reviewer="mod"))
+    for client, own in (("a", places[::2]), ("b", places[1:2]), ("c", []), (None, places[:3])):
+        page = await store.ask(ReadFeed(after=0, changed=0, limit=9, client=client))
+        assert [each.seq for each in page.changes] == own
+        assert page.after == places[3]
+        again = await store.ask(ReadFeed(after=page.after, changed=page.changed, limit=9, client=client))
+        assert (again.records, again.changes) == ([], [])
+
+
+async def hides_no_change_from_who_reads_on(store: Store, clock: FakeClock) -> None:
+    """Whoever reads changes from place to place sees every one, however many moderators speak meanwhile."""
+    places = await store.execute(Append(records=tuple(make_record(verdict=Verdict.HOLD) for _ in range(60))))
+    resolve = (ResolveReview(id=seq, state=ReviewState.APPROVED, reviewer="mod") for seq in places)
+    resolving = asyncio.gather(*map(store.execute, resolve))
+    seen: list[int] = []
+    changed = 0
+    while not resolving.done() or changed < await store.ask(LastChange()):
+        page = await store.ask(ReadFeed(after=places[-1], changed=changed, limit=7))
+        seen += [each.seq for each in page.changes]
+        changed = page.changed
+    await resolving
+    assert sorted(seen) == places
+
+
 async def keeps_actions_until_their_outcome(store: Store, clock: FakeClock) -> None:
     """What was intended waits in order until what came of it is kept beside its record."""
     blocked = make_record(make_message(client="a"), Verdict.BLOCK, actions=("delete", "reply"))
@@ -209,19 +283,27 @@ async def forgets_what_is_old_and_done(store: Store, clock: FakeClock) -> None:
     await store.execute(ResolveReview(id=places[3], state=ReviewState.DENIED, reviewer="mod"))
     (delete,) = [each for each in await store.ask(DueIntentions(limit=9)) if each.record.seq == places[3]]
     await store.execute(EndIntention(id=delete.id, outcome=Outcome("delete", OutcomeState.DONE)))
+    said = await store.ask(LastChange())
     before = (clock() - timedelta(days=90)).timestamp()
     assert await store.execute(Forget(before=before)) == 2
     assert await store.execute(Forget(before=before)) == 0
     assert [record.seq for record in await store.ask(ALL)] == [places[1], places[2], new]
     assert await store.ask(ListReviews(state=ReviewState.DENIED)) == []
+    assert await store.ask(LastChange()) == 0
+    await store.execute(ResolveReview(id=places[1], state=ReviewState.APPROVED, reviewer="mod"))
+    page = await store.ask(ReadFeed(after=new, changed=said, limit=9))  # who had read up to what is gone
+    assert [each.seq for each in page.changes] == [places[1]]
 
 
 async def forgets_an_author(store: Store, clock: FakeClock) -> None:
     """An erased author's text and name are gone, on one platform where it is named; all else stays."""
     author = Author("gone", "Canary Name", ("vip",), clock())
-    wanted = [make_record(make_message("canary", author=author, platform=name)) for name in ("discord", "slack")]
+    messages = [make_message("canary", author=author, platform=name) for name in ("discord", "slack")]
     stays = make_record(make_message("kept", author=Author("stays", "Somebody")))
-    await store.execute(Append(records=(*wanted, stays)))
+    wanted = [make_record(message, Verdict.HOLD) for message in messages]
+    *places, _ = await store.execute(Append(records=(*wanted, stays)))
+    for seq in places:
+        await store.execute(ResolveReview(id=seq, state=ReviewState.APPROVED, reviewer="mod"))
     audit = StoredAudit(store)
     assert await audit.erase("gone", platform="slack") == 1
     assert [record.message.text for record in await store.ask(ALL)] == ["canary", "", "kept"]
@@ -229,6 +311,8 @@ async def forgets_an_author(store: Store, clock: FakeClock) -> None:
     read = await store.ask(ALL)
     assert [record.message.text for record in read] == ["", "", "kept"]
     assert [record.message.author for record in read] == [Author("gone"), Author("gone"), stays.message.author]
+    changes = (await store.ask(ReadFeed(after=places[1], changed=0, limit=9))).changes
+    assert [(each.message.text, each.message.author) for each in changes] == [("", Author("gone"))] * 2
     assert await audit.erase("nobody") == 0
 
 
@@ -241,6 +325,10 @@ CHECKS: tuple[Check, ...] = (
     hides_no_record_from_who_reads_on,
     reviews_a_held_message_once,
     takes_back_what_was_blocked,
+    tells_a_change_after_its_decision,
+    tells_changes_from_a_place_on,
+    shows_a_client_its_own_changes,
+    hides_no_change_from_who_reads_on,
     keeps_actions_until_their_outcome,
     tries_an_action_again_when_it_is_due,
     knows_of_a_later_revision,
