@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from chat_moderator.classifiers.encoder import EncoderClassifier
 from chat_moderator.classifiers.lexicon import LexiconClassifier
@@ -275,15 +276,16 @@ def speed(scored: Scored, classifier: Classifier) -> Section:
     weights = [1 / rank for rank in range(1, len(vocabulary) + 1)]
     texts = [" ".join(chance.choices(vocabulary, weights, k=10)) for _ in range(20_480)]
     found: Section = {"machine": f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"}
-    classifier.score(texts)
-    for batch in (1, 32, 1024):
-        some = texts[: min(len(texts), batch * 2000)]
-        found[f"warm, batch {batch}"] = _rate(classifier, some, batch)
-    chat = [row.text for row in scored.rows if row.source in {"irc_ubuntu", "goemotions", "corpus", "convabuse"}]
-    chance.shuffle(chat)
-    half = len(chat) // 2
-    classifier.score(chat[:half])
-    found["never seen before, batch 1024"] = _rate(classifier, chat[half:], 1024)
+    with threadpool_limits(1):  # as `serve` and `work` do
+        classifier.score(texts)
+        for batch in (1, 32, 1024):
+            some = texts[: min(len(texts), batch * 2000)]
+            found[f"warm, batch {batch}"] = _rate(classifier, some, batch)
+        chat = [row.text for row in scored.rows if row.source in {"irc_ubuntu", "goemotions", "corpus", "convabuse"}]
+        chance.shuffle(chat)
+        half = len(chat) // 2
+        classifier.score(chat[:half])
+        found["never seen before, batch 1024"] = _rate(classifier, chat[half:], 1024)
     return found
 
 
