@@ -28,8 +28,8 @@ class Bounds(NamedTuple):
     fine: float
 
 
-_HELD_BOUNDS: Final = Bounds(0.009, 0.06)
-_REMOVED_BOUNDS: Final = Bounds(0.0025, 0.017)
+_HELD_BOUNDS: Final = Bounds(0.009, 0.07)
+_REMOVED_BOUNDS: Final = Bounds(0.0025, 0.02)
 _ALONE: Final = 0.1
 """What a label other than toxicity, which goes with nearly all of them, may use of these shares by itself."""
 _ALLOWANCES: Final = np.linspace(0.05, 1, 39)
