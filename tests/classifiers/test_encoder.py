@@ -128,9 +128,9 @@ def test_time_grows_with_the_text_and_not_with_its_square() -> None:
 
 
 def test_an_explanation_shows_the_words_that_matter() -> None:
-    text = "good game everyone, but you are a fucking idiot"
+    text = "good game everyone, but nobody asked you, idiot"
     shown = " ".join(text[span.start : span.end] for span in ENCODER.explain([text])[0] if span.label == "toxicity")
-    assert "idiot" in shown or "fucking" in shown
+    assert "idiot" in shown
     assert "good" not in shown
 
 
