@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from chat_moderator.testing.clock import FakeClock
 from tests.servers.brokers import BROKERS, Broker
 from tests.servers.postgres import PostgresServer
+
+# How long one example takes says more about what else the machine does than about the code.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("here")
 
 
 @pytest.fixture

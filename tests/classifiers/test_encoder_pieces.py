@@ -36,12 +36,15 @@ def splits(word: str) -> list[tuple[str, ...]]:
 @given(st.text(f"abcé{START}\ud800😀", min_size=1, max_size=8))
 def test_a_word_is_split_as_is_most_probable(word: str) -> None:
     found = pieces().split(word)
-    best = max(splits(word), key=probability)
-    unknown = sum(part not in COVERED for part in best)
-    runs = sum(not known for known, _ in itertools.groupby(part in COVERED for part in best))
-    assert found.count(UNKNOWN) == runs
-    total = sum(SCORES[number] for number in found if number != UNKNOWN) + unknown * WORST
-    assert total == pytest.approx(probability(best))
+    highest = max(map(probability, splits(word)))
+    known = sum(SCORES[number] for number in found if number != UNKNOWN)
+    # "c|cc" may be as probable as "cc|c": any of the best will do.
+    assert any(
+        found.count(UNKNOWN) == sum(not covered for covered, _ in itertools.groupby(part in COVERED for part in split))
+        and known + sum(part not in COVERED for part in split) * WORST == pytest.approx(highest)
+        for split in splits(word)
+        if probability(split) == pytest.approx(highest)
+    )
 
 
 @given(st.lists(st.sampled_from(["ab", "aba", "st", "stu", "pid", "idi", "ot", "a", "b", "c", "!", "é" * 60])))

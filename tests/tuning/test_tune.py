@@ -50,7 +50,7 @@ def test_the_community_s_words_are_learnt_and_the_rest_is_not_forgotten(tuned: t
     folder, result = tuned
     assert not result.worse
     area, right, *_ = result.measures
-    assert area.after.value > 0.9
+    assert area.after.value > max(0.85, area.before.value + 0.1)
     assert right.change.value >= 0
     before = NgramClassifier() if result.name == "ngram" else EncoderClassifier()
     texts = ["bots like you", "you are a fucking idiot", "good morning", "nice save"]
