@@ -40,7 +40,7 @@ secret = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="
 """
 MESSAGES = 1000
 HELD = 20
-PATIENCE = 60
+PATIENCE = 180.0
 
 
 class Fleet:
